@@ -1,0 +1,334 @@
+/**
+ * A `Layout<A>` is a C data layout: how a TypeScript value of type `A` lies in memory that the kernel or a BPF program
+ * reads and writes. It has a size and an alignment, an encoder and a decoder that are compiled once, and the Effect
+ * Schema of its values.
+ *
+ * Layouts follow the C ABI of x86-64 and arm64 (System V, little-endian): scalars are aligned to their own size, a
+ * struct to its widest member, and padding is always written as zeros. Unzeroed padding in a hash key is the classic
+ * eBPF bug: two equal keys that the kernel takes for different ones.
+ *
+ * It has no variable-length layouts: a flexible array member is read separately, with `bytes` of the right length.
+ * Decoders are generated with `new Function`, so they cannot run under `--disallow-code-generation-from-strings`.
+ *
+ * @example
+ * ```ts
+ * import { Layout } from "effect-ebpf"
+ *
+ * const Event = Layout.struct({ pid: Layout.u32, comm: Layout.cstring(16) })
+ * type Event = Layout.Type<typeof Event> // { readonly pid: number; readonly comm: string }
+ *
+ * console.log(Event.size) // 20
+ * console.log(Layout.encode(Event, { pid: 1, comm: "init" }))
+ * ```
+ */
+import { dual } from "effect/Function"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import { columnsOf } from "./internal/columns.ts"
+import { compileRead, compileWrite } from "./internal/compile.ts"
+import { LayoutError, show } from "./internal/error.ts"
+import type { IntNode, Node } from "./internal/node.ts"
+import { placeStruct } from "./internal/node.ts"
+import { schemaOf } from "./internal/schema.ts"
+
+export {
+  /** A value that a layout cannot hold, or bytes too short for it; names the field and the limit. */
+  LayoutError
+} from "./internal/error.ts"
+
+const TypeId = "~effect-ebpf/Layout"
+const BitsTypeId = "~effect-ebpf/Layout/Bits"
+
+/**
+ * A C data layout for values of type `A`. Make one with the constructors of this module.
+ *
+ * `size` and `align` are in bytes. `read` and `write` are for hot paths: they take a `DataView` and a `Uint8Array` over
+ * the same memory and check no bounds of their own beyond those of the views; `write` throws `LayoutError`. Everywhere
+ * else use `encode` and `decode`.
+ */
+export interface Layout<in out A> {
+  readonly [TypeId]: typeof TypeId
+  readonly size: number
+  readonly align: number
+  /** The Schema of the layout's values; its checks are the limits that `encode` enforces. */
+  readonly schema: Schema.Codec<A>
+  readonly read: (view: DataView, bytes: Uint8Array, offset: number) => A
+  readonly write: (view: DataView, bytes: Uint8Array, offset: number, value: A) => void
+  /** @internal */
+  readonly node: Node
+}
+
+/** The type of a layout's values. */
+export type Type<L> = L extends Layout<infer A> ? A : L extends Bits<infer A> ? A : never
+
+/** A bit-field: `width` bits of an integer. It has no size of its own; it is only good as a field of `struct`. */
+export interface Bits<in out A> {
+  readonly [BitsTypeId]: (_: A) => A
+  readonly width: number
+  /** @internal */
+  readonly node: IntNode
+}
+
+/** True if the value is a `Layout`. */
+export const isLayout = (u: unknown): u is Layout<unknown> => typeof u === "object" && u !== null && TypeId in u
+
+/** Compiles on first use: a program has many more layouts (all of `abi/`, all generated types) than it reads with. */
+class LayoutImpl<A> implements Layout<A> {
+  readonly [TypeId]: typeof TypeId = TypeId
+  readonly node: Node
+  readonly size: number
+  readonly align: number
+  read: (view: DataView, bytes: Uint8Array, offset: number) => A
+  write: (view: DataView, bytes: Uint8Array, offset: number, value: A) => void
+  private cachedSchema: Schema.Codec<A> | undefined
+  constructor(node: Node) {
+    this.node = node
+    this.size = node.size
+    this.align = node.align
+    this.read = (view, bytes, offset) => {
+      this.read = compileRead(node) as typeof this.read
+      return this.read(view, bytes, offset)
+    }
+    this.write = (view, bytes, offset, value) => {
+      this.write = compileWrite(node) as typeof this.write
+      this.write(view, bytes, offset, value)
+    }
+  }
+  get schema(): Schema.Codec<A> {
+    return this.cachedSchema ??= schemaOf(this.node)
+  }
+}
+
+const make = <A>(node: Node): Layout<A> => new LayoutImpl<A>(node)
+
+// ---------------------------------------------------------------- integers
+
+const int = (size: IntNode["size"], signed: boolean, options?: { bigEndian?: boolean; number?: boolean }): IntNode => {
+  const bigEndian = options?.bigEndian ?? false
+  return {
+    _tag: "Int",
+    size,
+    align: size,
+    signed,
+    bigEndian,
+    bigint: size === 8 && options?.number !== true,
+    label: `${signed ? "i" : "u"}${size * 8}${bigEndian ? "be" : ""}`
+  }
+}
+
+/** An unsigned integer of 1 byte. */
+export const u8: Layout<number> = make(int(1, false))
+/** An unsigned integer of 2 bytes, little-endian. */
+export const u16: Layout<number> = make(int(2, false))
+/** An unsigned integer of 4 bytes, little-endian. */
+export const u32: Layout<number> = make(int(4, false))
+/** An unsigned integer of 8 bytes, little-endian, as a `bigint`. */
+export const u64: Layout<bigint> = make(int(8, false))
+/** A signed integer of 1 byte. */
+export const i8: Layout<number> = make(int(1, true))
+/** A signed integer of 2 bytes, little-endian. */
+export const i16: Layout<number> = make(int(2, true))
+/** A signed integer of 4 bytes, little-endian. */
+export const i32: Layout<number> = make(int(4, true))
+/** A signed integer of 8 bytes, little-endian, as a `bigint`. */
+export const i64: Layout<bigint> = make(int(8, true))
+/** An unsigned integer of 8 bytes as a `number`: faster than `u64`, and a `LayoutError` beyond 2^53 - 1. */
+export const u64Number: Layout<number> = make(int(8, false, { number: true }))
+/** A signed integer of 8 bytes as a `number`: faster than `i64`, and a `LayoutError` beyond ±(2^53 - 1). */
+export const i64Number: Layout<number> = make(int(8, true, { number: true }))
+/** An unsigned integer of 2 bytes in network byte order, as ports are. */
+export const u16be: Layout<number> = make(int(2, false, { bigEndian: true }))
+/** An unsigned integer of 4 bytes in network byte order, as IPv4 addresses are. */
+export const u32be: Layout<number> = make(int(4, false, { bigEndian: true }))
+/** An unsigned integer of 8 bytes in network byte order, as a `bigint`. */
+export const u64be: Layout<bigint> = make(int(8, false, { bigEndian: true }))
+/** A signed integer of 2 bytes in network byte order. */
+export const i16be: Layout<number> = make(int(2, true, { bigEndian: true }))
+/** A signed integer of 4 bytes in network byte order. */
+export const i32be: Layout<number> = make(int(4, true, { bigEndian: true }))
+/** A signed integer of 8 bytes in network byte order, as a `bigint`. */
+export const i64be: Layout<bigint> = make(int(8, true, { bigEndian: true }))
+/** A C `_Bool`: 1 byte; any value but 0 reads as `true`. */
+export const bool: Layout<boolean> = make({ _tag: "Bool", size: 1, align: 1 })
+/** An address of 8 bytes, as a `bigint`. It is a value to show or compare; nothing here follows it. */
+export const pointer: Layout<bigint> = make({ ...int(8, false), label: "pointer" })
+
+// ---------------------------------------------------------------- composites
+
+const positive = (n: number, what: string): number => {
+  if (Number.isSafeInteger(n) && n > 0 && n <= 0x7fffffff) return n
+  throw new LayoutError({ path: "", expected: `${what} from 1 to 2147483647`, actual: show(n) })
+}
+
+/**
+ * A `char[size]` as a string: read up to the first NUL (or all of it where there is none), written with at least one.
+ * Bytes that are no UTF-8 read as U+FFFD. Use `bytes` where they matter.
+ */
+export const cstring = (size: number): Layout<string> =>
+  make({ _tag: "CString", size: positive(size, "a size in bytes"), align: 1 })
+
+/** `size` bytes as they are; decoding copies them. */
+export const bytes = (size: number): Layout<Uint8Array> =>
+  make({ _tag: "Bytes", size: positive(size, "a size in bytes"), align: 1 })
+
+/** A C array of `length` elements. */
+export const array = <A>(element: Layout<A>, length: number): Layout<ReadonlyArray<A>> =>
+  make({
+    _tag: "Array",
+    size: positive(element.size * positive(length, "an array length"), "an array size in bytes"),
+    align: element.align,
+    element: element.node,
+    length
+  })
+
+/** `width` bits of an integer layout, as in C's `unsigned int flags : 3`. Placed by `struct`. */
+export const bits = <A extends number | bigint>(base: Layout<A>, width: number): Bits<A> => {
+  const node = base.node
+  if (node._tag !== "Int" || node.bigEndian) {
+    throw new LayoutError({ path: "", expected: "a little-endian integer layout", actual: node._tag })
+  }
+  if (!Number.isInteger(width) || width < 1 || width > node.size * 8) {
+    throw new LayoutError({ path: "", expected: `a width from 1 to ${node.size * 8} bits`, actual: show(width) })
+  }
+  return { [BitsTypeId]: (a) => a, width, node }
+}
+
+/** The fields of a struct or union, by name. */
+export interface Fields {
+  readonly [name: string]: Layout<any>
+}
+
+/** A C struct: fields in order, each aligned, with zeroed padding between and after them. */
+export const struct = <const F extends { readonly [name: string]: Layout<any> | Bits<any> }>(
+  fields: F
+): Layout<{ readonly [K in keyof F]: Type<F[K]> }> =>
+  make(placeStruct(
+    Object.entries(fields).map(([name, field]) => ({
+      name,
+      node: field.node,
+      width: isLayout(field) ? undefined : field.width
+    })),
+    false
+  ))
+
+/** A C struct with `__attribute__((packed))`: no padding, and an alignment of 1. */
+export const packed = <const F extends Fields>(fields: F): Layout<{ readonly [K in keyof F]: Type<F[K]> }> =>
+  make(placeStruct(Object.entries(fields).map(([name, field]) => ({ name, node: field.node, width: undefined })), true))
+
+/**
+ * A C union. Decoding gives every member's reading of the same bytes. Encoding takes any of them, at least one; where
+ * several are given they must agree, so a decoded value encodes to the bytes it came from.
+ */
+export const union = <const F extends Fields>(members: F): Layout<{ readonly [K in keyof F]?: Type<F[K]> }> => {
+  const nodes = Object.entries(members).map(([name, member]) => ({ name, node: member.node }))
+  const align = Math.max(1, ...nodes.map((m) => m.node.align))
+  const widest = Math.max(0, ...nodes.map((m) => m.node.size))
+  return make({ _tag: "Union", size: Math.ceil(widest / align) * align, align, members: nodes })
+}
+
+/**
+ * A C enum: its values by name, stored in `base` (4 bytes unless given). A number without a name reads as that number,
+ * and a number may be written: kernels add values.
+ */
+export const enumeration = <const V extends { readonly [name: string]: number }>(
+  values: V,
+  base: Layout<number> = u32
+): Layout<(keyof V & string) | number> => {
+  const node = base.node
+  if (node._tag !== "Int") throw new LayoutError({ path: "", expected: "an integer layout", actual: node._tag })
+  return make({ _tag: "Enum", size: node.size, align: node.align, base: node, values: new Map(Object.entries(values)) })
+}
+
+// ---------------------------------------------------------------- operations
+
+const attempt = <A>(f: () => A): Result.Result<A, LayoutError> => {
+  try {
+    return Result.succeed(f())
+  } catch (error) {
+    if (error instanceof LayoutError) return Result.fail(error)
+    throw error
+  }
+}
+
+const viewOf = (data: Uint8Array): DataView => new DataView(data.buffer, data.byteOffset, data.byteLength)
+
+const tooShort = (layout: Layout<any>, data: Uint8Array): LayoutError =>
+  new LayoutError({ path: "", expected: `at least ${layout.size} bytes`, actual: `${data.length} bytes` })
+
+/** The bytes of a value, or a `LayoutError` that names the field which does not fit. */
+export const encode: {
+  <A>(value: A): (layout: Layout<A>) => Result.Result<Uint8Array, LayoutError>
+  <A>(layout: Layout<A>, value: A): Result.Result<Uint8Array, LayoutError>
+} = dual(2, <A>(layout: Layout<A>, value: A) =>
+  attempt(() => {
+    const data = new Uint8Array(layout.size)
+    layout.write(viewOf(data), data, 0, value)
+    return data
+  }))
+
+/** The value at the start of `data`, or a `LayoutError` if there are fewer than `layout.size` bytes. */
+export const decode: {
+  (data: Uint8Array): <A>(layout: Layout<A>) => Result.Result<A, LayoutError>
+  <A>(layout: Layout<A>, data: Uint8Array): Result.Result<A, LayoutError>
+} = dual(
+  2,
+  <A>(layout: Layout<A>, data: Uint8Array): Result.Result<A, LayoutError> =>
+    data.length < layout.size
+      ? Result.fail(tooShort(layout, data))
+      : attempt(() => layout.read(viewOf(data), data, 0))
+)
+
+/**
+ * The columns of many records: one typed array per integer field (64-bit integers as `BigUint64Array`, or
+ * `Float64Array` for the `Number` variants; `bool` as 0 or 1), nested structs as nested columns, plain arrays for the rest.
+ */
+export type Columns<A> = A extends number ? ColumnOfNumbers
+  : A extends bigint ? BigUint64Array | BigInt64Array
+  : A extends boolean ? Uint8Array
+  : A extends string | Uint8Array | ReadonlyArray<unknown> ? ReadonlyArray<A>
+  : A extends object ? { readonly [K in keyof A]: Columns<A[K]> }
+  : ReadonlyArray<A>
+
+/** The typed arrays that a column of numbers can be. */
+export type ColumnOfNumbers =
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | Float64Array
+
+/**
+ * Decodes all whole records in `data` into columns. `stride` is the distance between records in bytes; it is the
+ * layout's size unless given.
+ */
+export const decodeColumns = <A>(
+  layout: Layout<A>,
+  data: Uint8Array,
+  options?: { readonly stride?: number }
+): Result.Result<{ readonly rows: number; readonly columns: Columns<A> }, LayoutError> => {
+  const stride = options?.stride ?? layout.size
+  if (!Number.isSafeInteger(stride) || stride < layout.size || stride === 0) {
+    return Result.fail(
+      new LayoutError({ path: "stride", expected: `an integer of at least ${layout.size}`, actual: show(stride) })
+    )
+  }
+  const rows = data.length < layout.size ? 0 : Math.floor((data.length - layout.size) / stride) + 1
+  return attempt(() => {
+    const { columns, put } = columnsOf(layout.node, rows)
+    const view = viewOf(data)
+    for (let row = 0; row < rows; row++) put(view, data, row * stride, row)
+    return { rows, columns: columns as Columns<A> }
+  })
+}
+
+/** Where a field lies in a struct: its offset and size in bytes. `undefined` for an unknown name or a bit-field. */
+export const field = <A>(
+  layout: Layout<A>,
+  name: keyof A & string
+): { readonly offset: number; readonly size: number } | undefined => {
+  if (layout.node._tag !== "Struct") return undefined
+  const found = layout.node.fields.find((f) => f.name === name)
+  return found === undefined || found.bits !== undefined ? undefined : { offset: found.offset, size: found.node.size }
+}

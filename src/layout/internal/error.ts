@@ -1,0 +1,29 @@
+import * as Data from "effect/Data"
+
+/**
+ * A value that a layout cannot hold, or bytes too short for it. `path` names the field (`"address.port"`, `"cpus[3]"`,
+ * or `""` for the whole value).
+ */
+export class LayoutError extends Data.TaggedError("LayoutError")<{
+  readonly path: string
+  readonly expected: string
+  readonly actual: string
+}> {
+  override get message(): string {
+    return `${this.path === "" ? "value" : this.path}: expected ${this.expected}, got ${this.actual}`
+  }
+}
+
+/** Text of a value for an error message: short, and never failing. */
+export const show = (value: unknown): string => {
+  if (typeof value === "bigint") return `${value}n`
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)
+  if (value instanceof Uint8Array) return `${value.length} bytes`
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === "object" && value !== null) return "an object"
+  if (typeof value === "function") return "a function"
+  return String(value)
+}
+
+export const join = (outer: string, inner: string): string =>
+  outer === "" ? inner : inner === "" || inner.startsWith("[") ? outer + inner : `${outer}.${inner}`
