@@ -1,0 +1,44 @@
+// Constants of the system calls beside bpf(2). They are macros, so BTF does not have them.
+
+/** include/uapi/asm-generic/mman-common.h; the same on x86-64 and arm64 */
+export const mman = {
+  PROT_READ: 1,
+  PROT_WRITE: 2,
+  MAP_SHARED: 0x01,
+  MAP_PRIVATE: 0x02,
+  MAP_FIXED: 0x10,
+  MAP_ANONYMOUS: 0x20
+} as const
+
+/** include/uapi/linux/eventpoll.h */
+export const epoll = {
+  EPOLL_CLOEXEC: 0x80000,
+  EPOLL_CTL_ADD: 1,
+  EPOLL_CTL_DEL: 2,
+  EPOLL_CTL_MOD: 3,
+  EPOLLIN: 0x001,
+  EPOLLONESHOT: 0x40000000
+} as const
+
+/** include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h */
+export const fcntl = { F_DUPFD_CLOEXEC: 1030 } as const
+
+/** include/uapi/linux/mount.h; kernel 5.2 */
+export const mount = { FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1 } as const
+
+/** include/uapi/linux/perf_event.h: _IO('$', n) and _IOW('$', 8, __u32) */
+export const perf = {
+  PERF_EVENT_IOC_ENABLE: 0x2400,
+  PERF_EVENT_IOC_DISABLE: 0x2401,
+  PERF_EVENT_IOC_SET_BPF: 0x40042408,
+  PERF_FLAG_FD_CLOEXEC: 8
+} as const
+
+/** include/uapi/linux/capability.h */
+export const capabilities = {
+  CAP_NET_ADMIN: 12,
+  CAP_SYS_ADMIN: 21,
+  CAP_SYS_RESOURCE: 24,
+  CAP_PERFMON: 38,
+  CAP_BPF: 39
+} as const
