@@ -1,0 +1,65 @@
+import type { Architecture } from "../abi/syscalls.ts"
+import type { Block, Mapping } from "./Memory.ts"
+
+/** The running kernel's version, as `uname -r` begins. */
+export interface KernelVersion {
+  readonly major: number
+  readonly minor: number
+  readonly patch: number
+  /** The whole text, such as `"6.12.94+deb12-cloud-amd64"`. */
+  readonly release: string
+}
+
+/**
+ * Reports once, after each `arm`, that a descriptor is readable. If it is readable already, it reports at once (but never
+ * inside `arm`).
+ */
+export interface Watch {
+  /** Asks for the next report. Gives 0 or `-errno`. */
+  readonly arm: () => number
+  /** Ends it; no report comes after. May be called twice. */
+  readonly close: () => void
+}
+
+/**
+ * The door to the operating system: raw system calls on raw bytes. All calls return at once, and answer as the kernel
+ * does: a result of 0 or more, or `-errno`. A miss is a number, not an error object, so hot paths allocate nothing.
+ *
+ * Nothing above this interface knows whether a Linux kernel or a simulated one is behind it.
+ */
+export interface KernelService {
+  readonly kind: "linux" | "simulated"
+  readonly architecture: Architecture
+  readonly version: KernelVersion
+  /** In bytes. */
+  readonly pageSize: number
+  /** The number of CPUs that the kernel may ever bring up, which is how many values a per-CPU map element has. */
+  readonly possibleCpus: number
+
+  /** A zeroed block of the arena, or `-errno`. `free` gives it back. */
+  readonly allocate: (size: number) => Block | number
+  readonly free: (block: Block) => void
+
+  /** `bpf(2)`: `command` is a `bpf_cmd`, `attr` holds the first `size` bytes of a `union bpf_attr`. */
+  readonly bpf: (command: number, attr: Block, size: number) => number
+  /** `perf_event_open(2)` with a `perf_event_attr` in `attr`. */
+  readonly perfEventOpen: (attr: Block, pid: number, cpu: number, groupFd: number, flags: number) => number
+  /** `ioctl(2)` with an integer argument, or with the address of a block. */
+  readonly ioctl: (fd: number, request: number, argument: number | Block) => number
+  /** `mmap(2)`, shared, at an address of the kernel's choice. */
+  readonly mmap: (fd: number, length: number, protection: number, offset: number) => Mapping | number
+  readonly munmap: (mapping: Mapping) => number
+  readonly close: (fd: number) => number
+  /** `fcntl(F_DUPFD_CLOEXEC)` */
+  readonly dup: (fd: number) => number
+  /** The whole content of a file of /proc, /sys or another file system. */
+  readonly readFile: (path: string) => Uint8Array | number
+  /** `fsopen(2)`: a context for a new mount of a file system by its type's name. Kernel 5.2. */
+  readonly fsopen: (type: string) => number
+  /** `fsconfig(2)` with a `fsconfig_command` that takes no key or value. */
+  readonly fsconfig: (fd: number, command: number) => number
+  /** `fsmount(2)`: a mount that is in no one's file tree; files in it are reached through `/proc/self/fd`. */
+  readonly fsmount: (fd: number) => number
+  /** Watches a descriptor for readability, or gives `-errno` for one that cannot be polled. */
+  readonly watch: (fd: number, onReadable: () => void) => Watch | number
+}

@@ -1,0 +1,23 @@
+// Checks of what users pass in, shared by the modules above. Each gives the error to fail with, or nothing.
+import { InvalidArgument } from "../KernelError.ts"
+
+/** An object's name: BPF_OBJ_NAME_LEN is 16 with its NUL, and the kernel takes only these characters. */
+export const checkName = (field: string, name: string): InvalidArgument | undefined =>
+  /^[A-Za-z0-9_.]{1,15}$/.test(name)
+    ? undefined
+    : new InvalidArgument({
+      field,
+      expected: "1 to 15 letters, digits, _ or .",
+      actual: JSON.stringify(name)
+    })
+
+/** An integer from `minimum` to `maximum`. */
+export const checkInteger = (
+  field: string,
+  value: number,
+  minimum: number,
+  maximum: number
+): InvalidArgument | undefined =>
+  Number.isInteger(value) && value >= minimum && value <= maximum
+    ? undefined
+    : new InvalidArgument({ field, expected: `an integer from ${minimum} to ${maximum}`, actual: String(value) })
