@@ -1,0 +1,143 @@
+/**
+ * Reads ring buffers: as a `Stream` of decoded records, or record by record in place for those who need every
+ * nanosecond. Kernel 5.8.
+ *
+ * A ring buffer has one reader at a time; a second one fails with EEXIST. Records come in the order in which programs
+ * reserved them. Those that a program discarded are skipped. Records lost because the ring was full are not seen here:
+ * only the program can count them, by the result of its `bpf_ringbuf_output` or `reserve`.
+ *
+ * @example
+ * ```ts
+ * import { Layout, RingBuffer, RingBufferMap } from "effect-ebpf"
+ * import * as Effect from "effect/Effect"
+ * import * as Stream from "effect/Stream"
+ *
+ * const program = Effect.gen(function*() {
+ *   const events = yield* RingBufferMap.make({ name: "events", record: Layout.u64, maxEntries: 65536 })
+ *   // … load and attach a program that writes to it …
+ *   return yield* RingBuffer.stream(events).pipe(Stream.take(10), Stream.runCollect)
+ * })
+ * ```
+ */
+import type * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { errno } from "../abi/errno.ts"
+import { acquireMapping, acquireWatch, allOrNothing } from "../kernel/internal/syscall.ts"
+import { checkInteger } from "../kernel/internal/validate.ts"
+import { mman } from "../abi/os.ts"
+import { Kernel } from "../kernel/Kernel.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { type Layout, LayoutError } from "../layout/Layout.ts"
+import { describe } from "../map/BpfMap.ts"
+import type { RingBufferMap } from "../map/RingBufferMap.ts"
+import { makeCursor, type Visit } from "./internal/ringCursor.ts"
+
+export type { Visit } from "./internal/ringCursor.ts"
+
+/**
+ * The reading end of a ring buffer. `drain` and `ready` are meant to take turns: drain until it gives 0, then wait.
+ */
+export interface Reader {
+  /**
+   * Calls `visit` for each record that is there, at most `limit` of them, and gives their number. The memory that
+   * `visit` sees is the ring itself and is valid only inside the call: decode or copy. If `visit` throws, the record
+   * counts as read.
+   *
+   * After the scope has closed it gives 0.
+   */
+  readonly drain: (visit: Visit, limit?: number) => number
+  /** Waits until there is something to drain. Fails with EBADF after the scope has closed. */
+  readonly ready: Effect.Effect<void, SystemCallError>
+}
+
+/**
+ * Opens the reading end of a ring buffer, closed with the scope. Reading goes on where the last reader stopped.
+ *
+ * Fails with `SystemCallError`: EEXIST if it has a reader already.
+ */
+export const make = <A>(map: RingBufferMap<A>): Effect.Effect<Reader, SystemCallError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.gen(function*() {
+    const kernel = yield* Kernel
+    const { fd, spec } = map
+    const { pageSize } = kernel
+    const subject = describe(spec)
+    // The first page holds the consumer's position, the second the producer's; the data follows, mapped twice in a row,
+    // so that a record never wraps. Only the consumer's page may be written.
+    const consumer = yield* acquireMapping(kernel, subject, {
+      fd,
+      length: pageSize,
+      protection: mman.PROT_READ | mman.PROT_WRITE,
+      offset: 0
+    })
+    const producer = yield* acquireMapping(kernel, subject, {
+      fd,
+      length: pageSize + 2 * spec.maxEntries,
+      protection: mman.PROT_READ,
+      offset: pageSize
+    })
+    const ready = yield* acquireWatch(kernel, subject, fd, {
+      [errno.EEXIST]: "It has a reader already, and a ring buffer can have only one"
+    })
+    const cursor = makeCursor({
+      consumer,
+      producer,
+      dataOffset: pageSize,
+      size: spec.maxEntries,
+      architecture: kernel.architecture
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(cursor.close))
+    return { drain: cursor.drain, ready }
+  }))
+
+/** How many records a stream decodes at once: the size of its largest chunk, and how long it keeps other fibers waiting. */
+const DEFAULT_BATCH = 4096
+
+const tooShort = (layout: Layout<unknown>, length: number): LayoutError =>
+  new LayoutError({ path: "record", expected: `at least ${layout.size} bytes`, actual: `${length} bytes` })
+
+/**
+ * The records of a ring buffer, decoded by its layout, in order. Each chunk holds what was there, up to `batchSize`
+ * records; with nothing there the stream waits without holding a thread. It ends only by failing or by being interrupted,
+ * and then leaves the ring to the next reader, with what it had not taken.
+ *
+ * A record may be longer than the layout: the rest is ignored. Fails with `LayoutError` for a shorter one, after all
+ * records before it, and with `SystemCallError` if the ring cannot be opened.
+ */
+export const stream = <A>(
+  map: RingBufferMap<A>,
+  options?: { readonly batchSize?: number }
+): Stream.Stream<A, InvalidArgument | LayoutError | SystemCallError, Kernel> =>
+  Stream.scoped(Stream.fromPull(Effect.gen(function*() {
+    const limit = options?.batchSize ?? DEFAULT_BATCH
+    const invalid = checkInteger("batchSize", limit, 1, 1 << 24)
+    if (invalid !== undefined) return yield* invalid
+    const { record } = map
+    const reader = yield* make(map)
+
+    let failure: LayoutError | undefined
+    let batch: Array<A> = []
+    const visit: Visit = (view, bytes, offset, length) => {
+      if (length < record.size) throw tooShort(record as Layout<unknown>, length)
+      batch.push(record.read(view, bytes, offset))
+    }
+    const fill = (): Array<A> => {
+      batch = []
+      try {
+        reader.drain(visit, limit)
+      } catch (error) {
+        if (!(error instanceof LayoutError)) throw error
+        failure = error
+      }
+      return batch
+    }
+    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, LayoutError | SystemCallError> = Effect.suspend(() => {
+      if (failure !== undefined) return Effect.fail(failure)
+      const records = fill()
+      if (records.length > 0) return Effect.succeed(records as unknown as Arr.NonEmptyReadonlyArray<A>)
+      return failure === undefined ? Effect.flatMap(reader.ready, () => pull) : Effect.fail(failure)
+    })
+    return pull
+  })))
