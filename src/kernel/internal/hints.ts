@@ -41,11 +41,11 @@ interface Right {
 /** CAP_BPF and CAP_PERFMON were split from CAP_SYS_ADMIN in 5.8. */
 const rightsFor = (kernel: KernelService, { call, command }: Failure): ReadonlyArray<Right> => {
   const split = atLeast(kernel.version, 5, 8)
-  const bpf: Right = { anyOf: split ? ["CAP_BPF", "CAP_SYS_ADMIN"] : ["CAP_SYS_ADMIN"], what: "using bpf(2)" }
-  const perfmon: Right = { anyOf: split ? ["CAP_PERFMON", "CAP_SYS_ADMIN"] : ["CAP_SYS_ADMIN"], what: "tracing" }
+  const bpf: Right = { anyOf: split ? ["CAP_BPF", "CAP_SYS_ADMIN"] : ["CAP_SYS_ADMIN"], what: "bpf(2)" }
+  const perfmon: Right = { anyOf: split ? ["CAP_PERFMON", "CAP_SYS_ADMIN"] : ["CAP_SYS_ADMIN"], what: "Tracing" }
   if (call === "perf_event_open" || call === "ioctl") return [perfmon]
   if (call === "fsopen" || call === "fsconfig" || call === "fsmount") {
-    return [{ anyOf: ["CAP_SYS_ADMIN"], what: "mounting a file system" }]
+    return [{ anyOf: ["CAP_SYS_ADMIN"], what: "Mounting a file system" }]
   }
   if (call !== "bpf") return []
   return command === "BPF_PROG_LOAD" ? [bpf, perfmon] : [bpf]
@@ -57,8 +57,8 @@ const missingRight = (kernel: KernelService, failure: Failure): string | undefin
   const has = (name: keyof typeof capabilities) => (held >> BigInt(capabilities[name])) & 1n
   const missing = rightsFor(kernel, failure).find((right) => !right.anyOf.some(has))
   if (missing === undefined) return undefined
-  return `This process lacks ${missing.anyOf.join(" and ")}, one of which ${missing.what} needs: ` +
-    `run as root, or give it with setcap or capsh`
+  const needed = missing.anyOf.join(" or ")
+  return `${missing.what} needs ${needed}, which this process lacks: run as root, or grant it with setcap or capsh`
 }
 
 /** Maps and programs were charged to RLIMIT_MEMLOCK until 5.11, and hitting it was EPERM. */
