@@ -22,8 +22,10 @@ const line = (pid: string, parent: string, uid: string, command: string, file: s
 const trace = Effect.fnUntraced(function*(parent: Option.Option<number>) {
   const stream = yield* executions(parent)
   yield* Console.log(line("PID", "PARENT", "UID", "COMMAND", "FILE"))
-  yield* Stream.runForEach(stream, (e) =>
-    Console.log(line(String(e.pid), String(e.parent), String(e.uid), e.command, e.file)))
+  yield* Stream.runForEach(
+    stream,
+    (e) => Console.log(line(String(e.pid), String(e.parent), String(e.uid), e.command, e.file))
+  )
 }, Effect.scoped)
 
 type TraceError = Effect.Error<ReturnType<typeof trace>>

@@ -97,7 +97,7 @@ export const acquireWatch = (
   const what: Call = { call: "epoll_ctl", subject }
   let resume = (): void => {}
   const watch = Effect.suspend(() => {
-    const result = kernel.watch(fd, () => resume())
+    const result = retrying(() => kernel.watch(fd, () => resume()))
     if (typeof result !== "number") return Effect.succeed(result)
     const error = toError(kernel, what, result)
     return Effect.fail(new SystemCallError({ ...error, hint: hints[error.errno] ?? error.hint }))

@@ -100,8 +100,9 @@ const checkStructure = (code: Code, helpers: ReadonlySet<number>): Rejection | u
           : reject("last insn is not an exit or jmp")
       }
     }
-    const writesFramePointer = code.dst[pc] === 10 && [classes.BPF_ALU, classes.BPF_ALU64, classes.BPF_LDX, classes.BPF_LD]
-      .includes((opcode & 7) as never)
+    const writesFramePointer = code.dst[pc] === 10 &&
+      [classes.BPF_ALU, classes.BPF_ALU64, classes.BPF_LDX, classes.BPF_LD]
+        .includes((opcode & 7) as never)
     if (writesFramePointer) return reject(`${pc}: (${hex(opcode)})`, "frame pointer is read only")
     if (opcode === WIDE_LOAD) pc++
   }

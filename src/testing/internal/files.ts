@@ -24,8 +24,10 @@ export const makeFiles = (options: FilesOptions): (path: string) => Uint8Array |
     ["/sys/devices/system/cpu/possible", () => text(`0-${options.possibleCpus - 1}\n`)],
     ["/sys/kernel/btf/vmlinux", vmlinux],
     ["/proc/self/status", () => text("Name:\tnode\nCapEff:\t000001ffffffffff\n")],
-    ["/proc/self/mountinfo", () =>
-      text(options.tracefs === "mounted" ? `${ROOT_MOUNT}\n${TRACEFS_MOUNT}\n` : `${ROOT_MOUNT}\n`)]
+    [
+      "/proc/self/mountinfo",
+      () => text(options.tracefs === "mounted" ? `${ROOT_MOUNT}\n${TRACEFS_MOUNT}\n` : `${ROOT_MOUNT}\n`)
+    ]
   ])
 
   /** The part of a path inside tracefs, mounted in the tree or through a descriptor of a private mount. */

@@ -1,0 +1,16 @@
+import { beforeEach, describe } from "@effect/vitest"
+import { faults } from "../behaviour/faults.ts"
+import { maps } from "../behaviour/maps.ts"
+import { programs } from "../behaviour/programs.ts"
+import { ringBuffers } from "../behaviour/ringBuffers.ts"
+import { executeOnReal } from "../support/executions.ts"
+import { real } from "../support/kernels.ts"
+import { skipUnlessPossible } from "../support/privilege.ts"
+
+describe("this machine's kernel", () => {
+  beforeEach(skipUnlessPossible)
+  describe("maps", () => maps(real))
+  describe("programs", () => programs(real))
+  describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
+  describe("faults", () => faults(executeOnReal))
+})

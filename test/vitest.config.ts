@@ -1,0 +1,26 @@
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const alias = { "effect-ebpf": `${root}src/index.ts` }
+
+export default defineConfig({
+  root,
+  test: {
+    projects: [
+      { resolve: { alias }, test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      {
+        resolve: { alias },
+        // One process, one file after the other: these tests look at what the whole process holds.
+        test: {
+          name: "kernel",
+          include: ["test/kernel/**/*.test.ts"],
+          pool: "forks",
+          maxWorkers: 1,
+          fileParallelism: false,
+          testTimeout: 60_000
+        }
+      }
+    ]
+  }
+})
