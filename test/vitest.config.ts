@@ -2,6 +2,8 @@ import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
+/** Set by scripts/test-gc.ts: a garbage collection every 200 allocations. */
+const execArgv = process.env["GC_STRESS"] === "1" ? ["--gc-interval=200"] : []
 const alias = { "effect-ebpf": `${root}src/index.ts` }
 
 export default defineConfig({
@@ -18,6 +20,7 @@ export default defineConfig({
           pool: "forks",
           maxWorkers: 1,
           fileParallelism: false,
+          execArgv,
           testTimeout: 60_000
         }
       }

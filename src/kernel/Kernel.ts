@@ -42,8 +42,7 @@ const open: Effect.Effect<Linux.LinuxKernel, KernelUnavailable> = Effect.gen(fun
     return yield* new KernelUnavailable({ reason: `needs x64 or arm64, and this process is ${arch}` })
   }
   return yield* Effect.tryPromise({
-    // Imported here, so that a simulated kernel needs no native code.
-    try: async () => Linux.make((await import("koffi")).default, arch),
+    try: () => Linux.open(arch),
     catch: (error) => new KernelUnavailable({ reason: error instanceof Error ? error.message : String(error) })
   })
 })

@@ -31,7 +31,6 @@ import * as Asm from "../isa/Asm.ts"
 import { checkName } from "../kernel/internal/validate.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
-import type { BpfMap } from "../map/BpfMap.ts"
 import type { ProgramSpec } from "../spec/ProgramSpec.ts"
 import { loadProgram } from "./internal/load.ts"
 import { runTest, type TestRunInput, type TestRunResult } from "./internal/testRun.ts"
@@ -61,9 +60,14 @@ export type TestRunnable =
   | "sk_lookup"
   | "syscall"
 
+/** What a program needs of a map: any handle of the map modules is one. */
+export interface MapReference {
+  readonly fd: number
+}
+
 const findMaps = (
   assembled: Asm.Assembled,
-  maps: { readonly [name: string]: BpfMap }
+  maps: { readonly [name: string]: MapReference }
 ): Result.Result<ReadonlyMap<string, number>, InvalidArgument> => {
   const fds = new Map<string, number>()
   for (const name of assembled.maps.keys()) {
@@ -88,7 +92,7 @@ const findMaps = (
  */
 export const load = <T extends ProgramType>(
   spec: ProgramSpec<T>,
-  options?: { readonly maps?: { readonly [name: string]: BpfMap } }
+  options?: { readonly maps?: { readonly [name: string]: MapReference } }
 ): Effect.Effect<
   Program<T>,
   Asm.AsmError | InvalidArgument | VerifierError | SystemCallError,

@@ -9,31 +9,9 @@ import type { KernelService } from "../KernelService.ts"
 import type { Block, Mapping } from "../Memory.ts"
 import { Arena, type Slab } from "./arena.ts"
 import { countCpus } from "./cpus.ts"
+import { bind, type Koffi } from "./libc.ts"
 import { Reactor } from "./reactor.ts"
 import { parseVersion } from "./version.ts"
-
-type Koffi = typeof import("koffi").default
-
-/** The C functions in use. Pointers are numbers: user addresses are below 2^53 on x86-64 and arm64. */
-const bind = (koffi: Koffi) => {
-  const libc = koffi.load(null)
-  return {
-    syscall4: libc.func("syscall", "int", ["long", "long", "uintptr_t", "ulong"]),
-    syscall6: libc.func("syscall", "int", ["long", "long", "long", "long", "long", "long"]),
-    mmap: libc.func("mmap", "uintptr_t", ["uintptr_t", "size_t", "int", "int", "int", "long"]),
-    munmap: libc.func("munmap", "int", ["uintptr_t", "size_t"]),
-    close: libc.func("close", "int", ["int"]),
-    fcntl: libc.func("fcntl", "int", ["int", "int", "int"]),
-    ioctl: libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]),
-    epoll_create1: libc.func("epoll_create1", "int", ["int"]),
-    epoll_ctl: libc.func("epoll_ctl", "int", ["int", "int", "int", "uintptr_t"]),
-    epoll_wait: libc.func("epoll_wait", "int", ["int", "uintptr_t", "int", "int"]),
-    getpagesize: libc.func("getpagesize", "int", []),
-    errnoLocation: libc.func("__errno_location", "uintptr_t", [])
-  }
-}
-
-export type Libc = ReturnType<typeof bind>
 
 class LinuxMapping implements Mapping {
   readonly address: number
@@ -57,7 +35,7 @@ export interface LinuxKernel {
   readonly release: () => void
 }
 
-export const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
+const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
   const libc = bind(koffi)
   const numbers = syscalls[architecture]
   // errno is per thread; its address is asked for once, and a view of it read (0.4 ns) in place of koffi.errno() (18 ns).
@@ -171,3 +149,7 @@ export const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     }
   }
 }
+
+/** Opens the door. koffi is imported only now, so that a simulated kernel needs no native code. */
+export const open = async (architecture: Architecture): Promise<LinuxKernel> =>
+  make((await import("koffi")).default, architecture)

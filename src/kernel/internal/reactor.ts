@@ -9,9 +9,8 @@ import { epoll } from "../../abi/os.ts"
 import type { Architecture } from "../../abi/syscalls.ts"
 import type { Watch } from "../KernelService.ts"
 import type { Block } from "../Memory.ts"
-import type { Libc } from "./linux.ts"
+import type { Koffi, Libc } from "./libc.ts"
 
-type Koffi = typeof import("koffi").default
 type PollHandle = ReturnType<Koffi["node"]["poll"]>
 
 const BATCH = 64

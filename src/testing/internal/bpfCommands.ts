@@ -13,12 +13,11 @@ import {
 } from "../../abi/generated/structs.ts"
 import { type MapType, mapTypes, programTypes } from "../../abi/names.ts"
 import { pseudo } from "../../isa/opcodes.ts"
-import type { MapSpec } from "../../spec/MapSpec.ts"
 import { ProgramTrap } from "../ProgramTrap.ts"
 import { check } from "./check.ts"
 import type { Descriptors, SimulatedProgram } from "./descriptors.ts"
 import { decode, type Helper, run } from "./interpreter.ts"
-import { type ElementMap, makeArray, makeHash, type SimulatedMap } from "./maps.ts"
+import { type ElementMap, makeArray, makeHash, type MapAttributes, type SimulatedMap } from "./maps.ts"
 import { AccessFault, addressOf, type AddressSpace, viewOf } from "./memory.ts"
 import { SimulatedRingBuffer } from "./ringBuffer.ts"
 
@@ -70,7 +69,7 @@ const createMap = (world: World, attr: Attr): number => {
   const f = bpf_attr_map_create.fields
   const type = nameOf<MapType>(mapTypes, attr.u32(f.map_type))
   if (type === undefined) return -errno.EINVAL
-  const spec: MapSpec = {
+  const attributes: MapAttributes = {
     type,
     name: attr.text(f.map_name),
     keySize: attr.u32(f.key_size),
@@ -78,20 +77,20 @@ const createMap = (world: World, attr: Attr): number => {
     maxEntries: attr.u32(f.max_entries),
     flags: attr.u32(f.map_flags)
   }
-  if (!isName(spec.name) || spec.maxEntries === 0) return -errno.EINVAL
+  if (!isName(attributes.name) || attributes.maxEntries === 0) return -errno.EINVAL
   let elements: ElementMap | undefined
   let ring: SimulatedRingBuffer | undefined
   switch (type) {
     case "hash":
-      if (spec.keySize === 0 || spec.valueSize === 0) return -errno.EINVAL
-      elements = makeHash(world.memory, spec)
+      if (attributes.keySize === 0 || attributes.valueSize === 0) return -errno.EINVAL
+      elements = makeHash(world.memory, attributes)
       break
     case "array":
-      if (spec.keySize !== 4 || spec.valueSize === 0) return -errno.EINVAL
-      elements = makeArray(world.memory, spec)
+      if (attributes.keySize !== 4 || attributes.valueSize === 0) return -errno.EINVAL
+      elements = makeArray(world.memory, attributes)
       break
     case "ringbuf": {
-      const { keySize, maxEntries, valueSize } = spec
+      const { keySize, maxEntries, valueSize } = attributes
       const isPower = (maxEntries & (maxEntries - 1)) === 0
       if (keySize !== 0 || valueSize !== 0 || !isPower || maxEntries % world.pageSize !== 0) return -errno.EINVAL
       ring = new SimulatedRingBuffer(world.memory, maxEntries, world.pageSize)
@@ -101,7 +100,7 @@ const createMap = (world: World, attr: Attr): number => {
       return -errno.EINVAL
   }
   const pointer = world.memory.map(new Uint8Array(0))
-  const map: SimulatedMap = { _tag: "Map", id: world.newId(), spec, pointer, elements, ring }
+  const map: SimulatedMap = { _tag: "Map", id: world.newId(), attributes, pointer, elements, ring }
   const fd = world.descriptors.open(map)
   if (fd >= 0) world.addMap(map)
   return fd
@@ -113,7 +112,7 @@ const element = (world: World, command: number, attr: Attr): number => {
   if (map === undefined) return -errno.EBADF
   if (map.elements === undefined) return -errno.EOPNOTSUPP
   const { memory } = world
-  const { keySize, valueSize } = map.spec
+  const { keySize, valueSize } = map.attributes
   const keyAddress = attr.address(key)
   switch (command) {
     case bpf_cmd.BPF_MAP_LOOKUP_ELEM: {
@@ -154,13 +153,13 @@ const info = (world: World, attr: Attr): number => {
   if (object._tag === "Map") {
     const { fields } = bpf_map_info
     size = bpf_map_info.size
-    set(fields.type, mapTypes[object.spec.type])
+    set(fields.type, mapTypes[object.attributes.type])
     set(fields.id, object.id)
-    set(fields.key_size, object.spec.keySize)
-    set(fields.value_size, object.spec.valueSize)
-    set(fields.max_entries, object.spec.maxEntries)
-    set(fields.map_flags, object.spec.flags)
-    setName(fields.name, object.spec.name)
+    set(fields.key_size, object.attributes.keySize)
+    set(fields.value_size, object.attributes.valueSize)
+    set(fields.max_entries, object.attributes.maxEntries)
+    set(fields.map_flags, object.attributes.flags)
+    setName(fields.name, object.attributes.name)
   } else if (object._tag === "Program") {
     const { fields } = bpf_prog_info
     size = bpf_prog_info.size
@@ -227,12 +226,12 @@ const packetContext = (type: number, start: bigint, length: number) => {
   return { size: 192, pointers: new Map([[76, start], [80, end]]) }
 }
 
-const packetTypes: ReadonlyArray<number> = [
+const packetTypes: ReadonlySet<number> = new Set([
   programTypes.xdp,
   programTypes.socket_filter,
   programTypes.sched_cls,
   programTypes.sched_act
-]
+])
 
 const testPacket = (world: World, program: SimulatedProgram, attr: Attr): number => {
   const f = bpf_attr_test.fields
@@ -276,7 +275,7 @@ const testRun = (world: World, attr: Attr): number => {
   const program = world.descriptors.get(attr.u32(bpf_attr_test.fields.prog_fd), "Program")
   if (program === undefined) return -errno.EBADF
   try {
-    if (packetTypes.includes(program.type)) return testPacket(world, program, attr)
+    if (packetTypes.has(program.type)) return testPacket(world, program, attr)
     if (program.type === programTypes.raw_tracepoint || program.type === programTypes.syscall) {
       return testContext(world, program, attr)
     }

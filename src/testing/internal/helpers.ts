@@ -36,7 +36,7 @@ export const makeHelpers = ({ map, memory, now, random, task }: Environment): Re
   const elementsOf = (pointer: bigint) => {
     const found = map(pointer)
     if (found?.elements === undefined) throw new RangeError("the first argument is no map with elements")
-    return { elements: found.elements, spec: found.spec }
+    return { elements: found.elements, ...found.attributes }
   }
 
   const ringOf = (pointer: bigint) => {
@@ -85,16 +85,16 @@ export const makeHelpers = ({ map, memory, now, random, task }: Environment): Re
 
   const table: { readonly [K in keyof typeof bpf_func_id]?: Helper } = {
     BPF_FUNC_map_lookup_elem: (pointer, key) => {
-      const { elements, spec } = elementsOf(pointer)
-      return elements.find(memory.read(key, spec.keySize)) ?? 0n
+      const { elements, keySize } = elementsOf(pointer)
+      return elements.find(memory.read(key, keySize)) ?? 0n
     },
     BPF_FUNC_map_update_elem: (pointer, key, value, flags) => {
-      const { elements, spec } = elementsOf(pointer)
-      return u64(elements.update(memory.read(key, spec.keySize), memory.read(value, spec.valueSize), Number(flags)))
+      const { elements, keySize, valueSize } = elementsOf(pointer)
+      return u64(elements.update(memory.read(key, keySize), memory.read(value, valueSize), Number(flags)))
     },
     BPF_FUNC_map_delete_elem: (pointer, key) => {
-      const { elements, spec } = elementsOf(pointer)
-      return u64(elements.delete(memory.read(key, spec.keySize)))
+      const { elements, keySize } = elementsOf(pointer)
+      return u64(elements.delete(memory.read(key, keySize)))
     },
     BPF_FUNC_ktime_get_ns: () => u64(now()),
     BPF_FUNC_ktime_get_boot_ns: () => u64(now()),

@@ -1,7 +1,7 @@
 // Hash and array maps of the simulated kernel. Answers are those of kernel/bpf/hashtab.c and arraymap.c.
 import { bpf_map_update_flags } from "../../abi/generated/enums.ts"
 import { errno } from "../../abi/errno.ts"
-import type { MapSpec } from "../../spec/MapSpec.ts"
+import type { MapType } from "../../abi/names.ts"
 import { addressOf, type AddressSpace, type Region, viewOf } from "./memory.ts"
 import type { SimulatedRingBuffer } from "./ringBuffer.ts"
 
@@ -15,11 +15,21 @@ export interface ElementMap {
   readonly next: (key: Uint8Array | undefined) => Uint8Array | undefined
 }
 
+/** What a map was created with. */
+export interface MapAttributes {
+  readonly type: MapType
+  readonly name: string
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+}
+
 /** A map object of the simulated kernel. */
 export interface SimulatedMap {
   readonly _tag: "Map"
   readonly id: number
-  readonly spec: MapSpec
+  readonly attributes: MapAttributes
   /** How programs name it: no memory is there. */
   readonly pointer: Region
   readonly elements: ElementMap | undefined
@@ -31,19 +41,21 @@ const { BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } = bpf_map_update_flags
 /** Values begin at multiples of 8, as in the kernel. */
 const strideOf = (valueSize: number): number => Math.ceil(valueSize / 8) * 8
 
-export const makeArray = (memory: AddressSpace, spec: MapSpec): ElementMap => {
-  const stride = strideOf(spec.valueSize)
-  const region = memory.map(new Uint8Array(stride * spec.maxEntries), { elements: { stride, size: spec.valueSize } })
+export const makeArray = (memory: AddressSpace, attributes: MapAttributes): ElementMap => {
+  const stride = strideOf(attributes.valueSize)
+  const region = memory.map(new Uint8Array(stride * attributes.maxEntries), {
+    elements: { stride, size: attributes.valueSize }
+  })
   const indexOf = (key: Uint8Array): number => viewOf(key).getUint32(0, true)
   return {
     find: (key) => {
       const index = indexOf(key)
-      return index < spec.maxEntries ? addressOf(region, index * stride) : undefined
+      return index < attributes.maxEntries ? addressOf(region, index * stride) : undefined
     },
     update: (key, value, flags) => {
       const index = indexOf(key)
       if ((flags & ~BPF_F_LOCK) > BPF_EXIST) return -errno.EINVAL
-      if (index >= spec.maxEntries) return -errno.E2BIG
+      if (index >= attributes.maxEntries) return -errno.E2BIG
       if ((flags & BPF_NOEXIST) !== 0) return -errno.EEXIST // all elements are there from the start
       region.bytes.set(value, index * stride)
       return 0
@@ -51,8 +63,8 @@ export const makeArray = (memory: AddressSpace, spec: MapSpec): ElementMap => {
     delete: () => -errno.EINVAL,
     next: (key) => {
       const index = key === undefined ? 0 : indexOf(key) + 1
-      const at = index > spec.maxEntries ? 0 : index
-      if (at === spec.maxEntries) return undefined
+      const at = index > attributes.maxEntries ? 0 : index
+      if (at === attributes.maxEntries) return undefined
       const next = new Uint8Array(4)
       viewOf(next).setUint32(0, at, true)
       return next
@@ -64,10 +76,10 @@ export const makeArray = (memory: AddressSpace, spec: MapSpec): ElementMap => {
 const keyText = (key: Uint8Array): string => Buffer.from(key).toString("latin1")
 const keyBytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "latin1"))
 
-export const makeHash = (memory: AddressSpace, spec: MapSpec): ElementMap => {
-  const stride = strideOf(spec.valueSize)
-  const region = memory.map(new Uint8Array(stride * Math.min(spec.maxEntries, 64)), {
-    elements: { stride, size: spec.valueSize }
+export const makeHash = (memory: AddressSpace, attributes: MapAttributes): ElementMap => {
+  const stride = strideOf(attributes.valueSize)
+  const region = memory.map(new Uint8Array(stride * Math.min(attributes.maxEntries, 64)), {
+    elements: { stride, size: attributes.valueSize }
   })
   const slots = new Map<string, number>()
   const free: Array<number> = []
@@ -94,7 +106,7 @@ export const makeHash = (memory: AddressSpace, spec: MapSpec): ElementMap => {
       const present = slots.get(text)
       if (present !== undefined && (flags & BPF_NOEXIST) !== 0) return -errno.EEXIST
       if (present === undefined && (flags & BPF_EXIST) !== 0) return -errno.ENOENT
-      if (present === undefined && slots.size >= spec.maxEntries) return -errno.E2BIG
+      if (present === undefined && slots.size >= attributes.maxEntries) return -errno.E2BIG
       const slot = present ?? newSlot()
       slots.set(text, slot)
       region.bytes.set(value, slot * stride)

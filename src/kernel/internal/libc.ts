@@ -1,0 +1,23 @@
+/** koffi is imported when the layer is built, and handed on. */
+export type Koffi = typeof import("koffi").default
+
+/** The C functions in use. Pointers are numbers: user addresses are below 2^53 on x86-64 and arm64. */
+export const bind = (koffi: Koffi) => {
+  const libc = koffi.load(null)
+  return {
+    syscall4: libc.func("syscall", "int", ["long", "long", "uintptr_t", "ulong"]),
+    syscall6: libc.func("syscall", "int", ["long", "long", "long", "long", "long", "long"]),
+    mmap: libc.func("mmap", "uintptr_t", ["uintptr_t", "size_t", "int", "int", "int", "long"]),
+    munmap: libc.func("munmap", "int", ["uintptr_t", "size_t"]),
+    close: libc.func("close", "int", ["int"]),
+    fcntl: libc.func("fcntl", "int", ["int", "int", "int"]),
+    ioctl: libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]),
+    epoll_create1: libc.func("epoll_create1", "int", ["int"]),
+    epoll_ctl: libc.func("epoll_ctl", "int", ["int", "int", "int", "uintptr_t"]),
+    epoll_wait: libc.func("epoll_wait", "int", ["int", "uintptr_t", "int", "int"]),
+    getpagesize: libc.func("getpagesize", "int", []),
+    errnoLocation: libc.func("__errno_location", "uintptr_t", [])
+  }
+}
+
+export type Libc = ReturnType<typeof bind>

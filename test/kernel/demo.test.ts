@@ -1,0 +1,64 @@
+import { beforeEach, describe, it } from "@effect/vitest"
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process"
+import { chmodSync, cpSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { expect } from "vitest"
+import { skipUnlessPossible } from "../support/privilege.ts"
+
+const demo = "examples/execve.ts"
+const node = (path: string) => [process.execPath, "--conditions=effect-ebpf-source", path] as const
+
+/** Waits until a process has printed a line that matches. */
+const printed = (child: ChildProcess, pattern: RegExp): Promise<string> =>
+  new Promise((resolve, reject) => {
+    let output = ""
+    child.stdout!.on("data", (chunk) => {
+      output += chunk
+      const line = output.split("\n").find((text) => pattern.test(text))
+      if (line !== undefined) resolve(line)
+    })
+    child.on("exit", () => reject(new Error(`ended without ${pattern}: ${output}`)))
+  })
+
+describe("the demo", () => {
+  beforeEach(skipUnlessPossible)
+
+  it("prints the executions of one process's children as they happen, and ends on SIGINT", async () => {
+    const [command, ...args] = node(demo)
+    const child = spawn(command, [...args, "--parent", String(process.pid)], { stdio: ["ignore", "pipe", "inherit"] })
+    try {
+      await printed(child, /^ +PID +PARENT +UID +COMMAND +FILE/)
+      const line = printed(child, /\/bin\/true$/)
+      execFileSync("/bin/true")
+      expect(await line).toMatch(new RegExp(`^ +\\d+ +${process.pid} +0 .*/bin/true$`))
+    } finally {
+      const ended = new Promise((resolve) => child.once("exit", resolve))
+      child.kill("SIGINT")
+      await ended
+    }
+  }, 30_000)
+
+  it("shows the simulated kernel to a user without privilege, and says so in one line", async () => {
+    // The checkout may lie where that user cannot look.
+    const copy = mkdtempSync(join(tmpdir(), "effect-ebpf-demo-"))
+    try {
+      chmodSync(copy, 0o755)
+      for (const part of ["package.json", "src", "examples"]) cpSync(part, join(copy, part), { recursive: true })
+      cpSync("node_modules", join(copy, "node_modules"), {
+        recursive: true,
+        filter: (path) =>
+          !/node_modules\/(typescript|@typescript|oxlint|@oxlint|dprint|@dprint|vite|rolldown|@rolldown)/.test(path)
+      })
+      const args = [...node(join(copy, demo)).slice(1), "--seconds", "2"]
+      const { stdout } = await promisify(execFile)(process.execPath, args, { uid: 65534, gid: 65534, cwd: "/" })
+      const lines = stdout.trim().split("\n")
+      expect(lines[0]).toMatch(/^simulated kernel, .*CAP_BPF/)
+      expect(lines[1]).toMatch(/^ +PID/)
+      expect(lines.length).toBeGreaterThan(3)
+    } finally {
+      rmSync(copy, { recursive: true, force: true })
+    }
+  }, 60_000)
+})
