@@ -23,6 +23,9 @@ export const epoll = {
 /** include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h */
 export const fcntl = { F_DUPFD_CLOEXEC: 1030 } as const
 
+/** include/uapi/asm-generic/resource.h */
+export const resource = { RLIMIT_MEMLOCK: 8, RLIM_INFINITY: 2n ** 64n - 1n } as const
+
 /** include/uapi/linux/mount.h; kernel 5.2 */
 export const mount = { FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1 } as const
 

@@ -52,6 +52,8 @@ export interface KernelService {
   readonly close: (fd: number) => number
   /** `fcntl(F_DUPFD_CLOEXEC)` */
   readonly dup: (fd: number) => number
+  /** `prlimit(2)`: lifts RLIMIT_MEMLOCK for this process. Needs CAP_SYS_RESOURCE. */
+  readonly raiseMemlock: () => number
   /** The whole content of a file of /proc, /sys or another file system. */
   readonly readFile: (path: string) => Uint8Array | number
   /** `fsopen(2)`: a context for a new mount of a file system by its type's name. Kernel 5.2. */

@@ -10,8 +10,8 @@ import { bpf_cmd } from "../abi/generated/enums.ts"
 import { bpf_attr_info, bpf_attr_map_create, bpf_map_info } from "../abi/generated/structs.ts"
 import { type MapType, mapTypes } from "../abi/names.ts"
 import { fill, readNumber, readText } from "../kernel/internal/attr.ts"
-import type { Feature } from "../kernel/internal/hints.ts"
-import { acquireBlock, acquireFd, run, withLocalScope } from "../kernel/internal/syscall.ts"
+import type { FeatureName } from "../kernel/Features.ts"
+import { acquireBlock, acquireFd, charged, run, withLocalScope } from "../kernel/internal/syscall.ts"
 import { checkInteger, checkName } from "../kernel/internal/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
@@ -38,14 +38,17 @@ export interface Info {
 /** `hash map "counters"`, as errors name a map. */
 export const describe = (spec: MapSpec): string => `${spec.type} map "${spec.name}"`
 
-/** The kernel that brought each family used here; for hints after a failure. */
-const since: { readonly [K in MapType]?: Feature["since"] } = {
-  ringbuf: [5, 8]
+/** The features that families need beyond what every supported kernel has; for hints after a failure. */
+const needs: { readonly [K in MapType]?: FeatureName } = {
+  ringbuf: "ringbuf",
+  bloom_filter: "bloomFilter",
+  user_ringbuf: "userRingbuf",
+  arena: "arena"
 }
 
-const features = (type: MapType): ReadonlyArray<Feature> => {
-  const version = since[type]
-  return version === undefined ? [] : [{ name: `a ${type} map`, since: version }]
+const featuresOf = (type: MapType): ReadonlyArray<FeatureName> => {
+  const needed = needs[type]
+  return needed === undefined ? [] : [needed]
 }
 
 const UINT32_MAX = 0xffffffff
@@ -79,7 +82,7 @@ export const make = <const T extends MapType>(
       call: "bpf",
       command: "BPF_MAP_CREATE",
       subject: describe(spec),
-      features: features(spec.type)
+      features: featuresOf(spec.type)
     }
     const attr = yield* acquireBlock(kernel, bpf_attr_map_create.size)
     const size = fill(attr, bpf_attr_map_create, {
@@ -90,9 +93,8 @@ export const make = <const T extends MapType>(
       map_flags: spec.flags,
       map_name: encodeName(spec.name)
     })
-    const fd = yield* acquireFd(kernel, what, () => kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size)).pipe(
-      Scope.provide(owner)
-    )
+    const create = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size))
+    const fd = yield* Scope.provide(acquireFd(kernel, what, create), owner)
     return { fd, spec }
   }))
 

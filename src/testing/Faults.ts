@@ -76,6 +76,7 @@ export const wrap = (kernel: KernelService, decide: Decide): KernelService => {
     munmap: (mapping) => releases("munmap", () => kernel.munmap(mapping)),
     close: (fd) => releases("close", () => kernel.close(fd)),
     dup: (fd) => number("fcntl", () => kernel.dup(fd)),
+    raiseMemlock: () => number("prlimit", kernel.raiseMemlock),
     readFile: (path) => acquires("read", () => kernel.readFile(path)),
     fsopen: (type) => number("fsopen", () => kernel.fsopen(type)),
     fsconfig: (fd, command) => number("fsconfig", () => kernel.fsconfig(fd, command)),

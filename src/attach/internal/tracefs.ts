@@ -36,7 +36,7 @@ export const mountPoint = (mountinfo: string, type: string): string | undefined 
 }
 
 const mountPrivately = (kernel: KernelService): Effect.Effect<string, TracefsUnavailable, Scope.Scope> => {
-  const features = [{ name: "fsopen(2)", since: [5, 2] as const }]
+  const features = ["fsopen"] as const
   const subject = "tracefs"
   return withLocalScope(Effect.fnUntraced(function*(owner) {
     const context = yield* acquireFd(kernel, { call: "fsopen", subject, features }, () => kernel.fsopen("tracefs"))

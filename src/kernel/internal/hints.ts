@@ -3,13 +3,7 @@
 import { errno } from "../../abi/errno.ts"
 import { capabilities } from "../../abi/os.ts"
 import type { KernelService } from "../KernelService.ts"
-import { atLeast } from "./version.ts"
-
-/** A feature of the kernel that a call needs, and the version that brought it. */
-export interface Feature {
-  readonly name: string
-  readonly since: readonly [major: number, minor: number]
-}
+import { type FeatureName, features, isExpected } from "../Features.ts"
 
 /** What a failed call was and needs. */
 export interface Failure {
@@ -17,7 +11,7 @@ export interface Failure {
   readonly command?: string | undefined
   readonly errno: number
   /** Features that the call makes use of; the first one that this kernel is too old for becomes the hint. */
-  readonly features?: ReadonlyArray<Feature> | undefined
+  readonly features?: ReadonlyArray<FeatureName> | undefined
 }
 
 const decoder = new TextDecoder()
@@ -39,8 +33,8 @@ interface Right {
 }
 
 /** CAP_BPF and CAP_PERFMON were split from CAP_SYS_ADMIN in 5.8. */
-const rightsFor = (kernel: KernelService, { call, command }: Failure): ReadonlyArray<Right> => {
-  const split = atLeast(kernel.version, 5, 8)
+const rightsFor = ({ version }: KernelService, { call, command }: Failure): ReadonlyArray<Right> => {
+  const split = version.major > 5 || (version.major === 5 && version.minor >= 8)
   const bpf: Right = { anyOf: split ? ["CAP_BPF", "CAP_SYS_ADMIN"] : ["CAP_SYS_ADMIN"], what: "bpf(2)" }
   const perfmon: Right = { anyOf: split ? ["CAP_PERFMON", "CAP_SYS_ADMIN"] : ["CAP_SYS_ADMIN"], what: "Tracing" }
   if (call === "perf_event_open" || call === "ioctl") return [perfmon]
@@ -63,7 +57,7 @@ const missingRight = (kernel: KernelService, failure: Failure): string | undefin
 
 /** Maps and programs were charged to RLIMIT_MEMLOCK until 5.11, and hitting it was EPERM. */
 const memlock = (kernel: KernelService): string | undefined => {
-  if (atLeast(kernel.version, 5, 11)) return undefined
+  if (isExpected(kernel.version, "memcgAccounting")) return undefined
   const limit = /^Max locked memory\s+(\S+)/m.exec(read(kernel, "/proc/self/limits") ?? "")?.[1]
   return limit === undefined || limit === "unlimited"
     ? undefined
@@ -77,11 +71,11 @@ const lockdown = (kernel: KernelService): string | undefined => {
     : `The kernel is locked down (${mode}), which forbids BPF access to kernel memory`
 }
 
-const tooOld = (kernel: KernelService, features: ReadonlyArray<Feature>): string | undefined => {
-  const missing = features.find(({ since: [major, minor] }) => !atLeast(kernel.version, major, minor))
-  return missing === undefined
-    ? undefined
-    : `${missing.name} needs Linux ${missing.since.join(".")} or later, and this is ${kernel.version.release}`
+const tooOld = (kernel: KernelService, needed: ReadonlyArray<FeatureName>): string | undefined => {
+  const missing = needed.find((feature) => !isExpected(kernel.version, feature))
+  if (missing === undefined) return undefined
+  const { name, since } = features[missing]
+  return `${name} needs Linux ${since.join(".")} or later, and this is ${kernel.version.release}`
 }
 
 /** The likely cause of a failure in words, or `undefined`. Never fails itself. */

@@ -12,6 +12,7 @@ export const bind = (koffi: Koffi) => {
     close: libc.func("close", "int", ["int"]),
     fcntl: libc.func("fcntl", "int", ["int", "int", "int"]),
     ioctl: libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]),
+    prlimit: libc.func("prlimit", "int", ["int", "int", "uintptr_t", "uintptr_t"]),
     epoll_create1: libc.func("epoll_create1", "int", ["int"]),
     epoll_ctl: libc.func("epoll_ctl", "int", ["int", "int", "int", "uintptr_t"]),
     epoll_wait: libc.func("epoll_wait", "int", ["int", "uintptr_t", "int", "int"]),

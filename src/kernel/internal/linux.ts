@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs"
 import { release } from "node:os"
 import { errno } from "../../abi/errno.ts"
-import { fcntl, mman, mount } from "../../abi/os.ts"
+import { fcntl, mman, mount, resource } from "../../abi/os.ts"
 import { type Architecture, syscalls } from "../../abi/syscalls.ts"
 import type { KernelService } from "../KernelService.ts"
 import type { Block, Mapping } from "../Memory.ts"
@@ -87,16 +87,16 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
   const free = (block: Block): void => arena.free(block)
   const reactor = new Reactor(koffi, libc, architecture, result, allocate)
 
-  /** fsopen(2) takes a string: the name is put into a block for the call. */
-  const withString = (text: string, f: (address: number) => number): number => {
-    const encoded = new TextEncoder().encode(`${text}\0`)
-    const block = allocate(encoded.length)
+  /** A call that is given bytes, in a block that lives as long as the call. */
+  const withBytes = (bytes: Uint8Array, f: (address: number) => number): number => {
+    const block = allocate(bytes.length)
     if (typeof block === "number") return block
-    block.bytes.set(encoded)
+    block.bytes.set(bytes)
     const r = f(block.address)
     free(block)
     return r
   }
+  const text = (value: string): Uint8Array => new TextEncoder().encode(`${value}\0`)
 
   const service: KernelService = {
     kind: "linux",
@@ -133,9 +133,14 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     },
     close: (fd) => result(libc.close(fd)),
     dup: (fd) => result(libc.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)),
+    raiseMemlock: () => {
+      const { RLIMIT_MEMLOCK, RLIM_INFINITY } = resource
+      const limits = new Uint8Array(BigUint64Array.of(RLIM_INFINITY, RLIM_INFINITY).buffer) // struct rlimit
+      return withBytes(limits, (address) => result(libc.prlimit(0, RLIMIT_MEMLOCK, address, 0)))
+    },
     readFile,
     fsopen: (type) =>
-      withString(type, (address) => result(libc.syscall4(numbers.fsopen, address, mount.FSOPEN_CLOEXEC, 0))),
+      withBytes(text(type), (address) => result(libc.syscall4(numbers.fsopen, address, mount.FSOPEN_CLOEXEC, 0))),
     fsconfig: (fd, command) => result(libc.syscall6(numbers.fsconfig, fd, command, 0, 0, 0)),
     fsmount: (fd) => result(libc.syscall4(numbers.fsmount, fd, mount.FSMOUNT_CLOEXEC, 0)),
     watch: (fd, onReadable) => reactor.watch(fd, onReadable)

@@ -6,14 +6,15 @@ import { errno } from "../../abi/errno.ts"
 import { SystemCallError } from "../KernelError.ts"
 import type { KernelService } from "../KernelService.ts"
 import type { Block, Mapping } from "../Memory.ts"
-import { explain, type Feature } from "./hints.ts"
+import { type FeatureName, isExpected } from "../Features.ts"
+import { explain } from "./hints.ts"
 
 /** What a call is, for its error. */
 export interface Call {
   readonly call: string
   readonly command?: string
   readonly subject?: string
-  readonly features?: ReadonlyArray<Feature>
+  readonly features?: ReadonlyArray<FeatureName>
 }
 
 /** A signal that keeps arriving must not keep us here for ever; nor may one that arrives once fail the call. */
@@ -50,6 +51,16 @@ export const run: (
   what: Call,
   call: () => number
 ) => Effect.Effect<number, SystemCallError> = attempt
+
+/**
+ * A call that takes BPF memory. Kernels before 5.11 charge it to RLIMIT_MEMLOCK, whose default of 64 KiB is soon used up,
+ * and then answer EPERM: the limit is raised, where that is allowed, and the call made again.
+ */
+export const charged = (kernel: KernelService, call: () => number): () => number => () => {
+  const result = call()
+  if (result !== -errno.EPERM || isExpected(kernel.version, "memcgAccounting")) return result
+  return kernel.raiseMemlock() < 0 ? result : call()
+}
 
 /** A descriptor that is closed with the scope. close(2) releases it even when it reports an error, EINTR included. */
 export const acquireFd = (

@@ -10,7 +10,3 @@ export const parseVersion = (release: string): KernelVersion => {
     release
   }
 }
-
-/** True if the version is at least `major.minor`. */
-export const atLeast = (version: KernelVersion, major: number, minor: number): boolean =>
-  version.major > major || (version.major === major && version.minor >= minor)

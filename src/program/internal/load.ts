@@ -9,7 +9,7 @@ import { programTypes } from "../../abi/names.ts"
 import type { Assembled } from "../../isa/Asm.ts"
 import { sourceOf } from "../../isa/Instruction.ts"
 import { fill } from "../../kernel/internal/attr.ts"
-import { acquireBlock, acquireFd, type Call, withLocalScope } from "../../kernel/internal/syscall.ts"
+import { acquireBlock, acquireFd, type Call, charged, withLocalScope } from "../../kernel/internal/syscall.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
 import type { ProgramSpec } from "../../spec/ProgramSpec.ts"
@@ -80,11 +80,10 @@ export const loadProgram = (
         prog_name: encoder.encode(spec.name),
         ...(log === undefined ? {} : { log_level: 1, log_size: logSize, log_buf: log })
       })
+      const once = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_PROG_LOAD, attr, size))
       const call = (): number => {
-        let result = kernel.bpf(bpf_cmd.BPF_PROG_LOAD, attr, size)
-        for (let i = 1; i < MOST_ATTEMPTS && result === -errno.EAGAIN; i++) {
-          result = kernel.bpf(bpf_cmd.BPF_PROG_LOAD, attr, size)
-        }
+        let result = once()
+        for (let i = 1; i < MOST_ATTEMPTS && result === -errno.EAGAIN; i++) result = once()
         return result
       }
       return Scope.provide(acquireFd(kernel, what, call), owner)

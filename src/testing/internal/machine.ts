@@ -180,6 +180,7 @@ export class Machine {
         const object = descriptors.any(fd)
         return object === undefined ? -errno.EBADF : descriptors.open(object)
       },
+      raiseMemlock: () => 0,
       readFile: makeFiles({ ...options, tracepoints: this.tracepoints, descriptors }),
       fsopen: (type) =>
         type === "tracefs" ? descriptors.open({ _tag: "FileSystem", type, state: "configuring" }) : -errno.ENODEV,
