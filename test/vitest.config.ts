@@ -11,6 +11,7 @@ export default defineConfig({
   test: {
     projects: [
       { resolve: { alias }, test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
+      { test: { name: "vm", include: ["test/vm/**/*.test.ts"], testTimeout: 120_000, fileParallelism: false } },
       {
         resolve: { alias },
         // One process, one file after the other: these tests look at what the whole process holds.

@@ -89,25 +89,25 @@ const qemuArguments = (kernel: KernelFiles, directory: string, options: BootOpti
     `virtserialport,chardev=${name},name=${name}`
   ])
   return [
-    ...["-M", "q35,memory-backend=memory", "-object", memory, "-m", String(options.megabytes), "-smp", "2"],
+    ["-M", "q35,memory-backend=memory", "-object", memory, "-m", String(options.megabytes), "-smp", "2"],
     // cx16=off: a 6.12 kernel on QEMU 7.2's cmpxchg16b panics in a quarter of boots.
     // thread=single: thread=multi had a panic in 226 boots, and is slower where two VMs share two cores.
-    ...["-accel", "tcg,thread=single", "-cpu", "max,la57=off,cx16=off"],
-    ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-    ...["-kernel", kernel.image, "-initrd", join(directory, "initrd"), "-append", commandLine],
-    ...["-serial", `file:${directory}/console`, "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
-    ...["-chardev", `socket,id=root,path=${directory}/virtiofs`],
-    ...["-device", "vhost-user-fs-pci,chardev=root,tag=rootfs"],
+    ["-accel", "tcg,thread=single", "-cpu", "max,la57=off,cx16=off"],
+    ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    ["-kernel", kernel.image, "-initrd", join(directory, "initrd"), "-append", commandLine],
+    ["-serial", `file:${directory}/console`, "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
+    ["-chardev", `socket,id=root,path=${directory}/virtiofs`],
+    ["-device", "vhost-user-fs-pci,chardev=root,tag=rootfs"],
     // ioeventfd=off: bytes are in the file when the guest's write returns, before it can end QEMU.
-    ...["-device", "virtio-serial-pci,ioeventfd=off"],
-    ...ports
-  ]
+    ["-device", "virtio-serial-pci,ioeventfd=off"],
+    ports
+  ].flat()
 }
 
 const sizeOf = (path: string): number => statSync(path).size
 
-/** What init reported last, held against what arrived. */
-const readReport = (directory: string): Outcome | undefined => {
+/** What init reported last, held against what arrived. `undefined` if it did not come to that. */
+export const readReport = (directory: string): Outcome | undefined => {
   const lines = readFileSync(join(directory, "ctl"), "utf8").trimEnd().split("\n")
   const report = /^exit=(\d+) out=(\d+) err=(\d+) end$/.exec(lines.at(-1)!)
   if (report === null) return undefined

@@ -34,8 +34,11 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
   ringbuf: mapOf({ type: "ringbuf", keySize: 0, valueSize: 0, maxEntries: 4096, flags: 0 }),
   bloomFilter: mapOf({ type: "bloom_filter", keySize: 0, valueSize: 4, maxEntries: 16, flags: 0 }),
   userRingbuf: mapOf({ type: "user_ringbuf", keySize: 0, valueSize: 0, maxEntries: 4096, flags: 0 }),
-  // BPF_F_MMAPABLE
-  arena: mapOf({ type: "arena", keySize: 0, valueSize: 0, maxEntries: 1, flags: 0x400 }),
+  // With BPF_F_MMAPABLE. Linux 7.3 in a VM without cmpxchg16b knows the type, and answers ENOMEM: that counts as having it.
+  arena: BpfMap.make({ type: "arena", name: "probe", keySize: 0, valueSize: 0, maxEntries: 1, flags: 0x400 }).pipe(
+    Effect.as(true),
+    Effect.catchTag("SystemCallError", (error) => Effect.succeed(error.code === "ENOMEM"))
+  ),
 
   batch: Effect.gen(function*() {
     const kernel = yield* Kernel.Kernel

@@ -1,0 +1,70 @@
+// What a process may do with this library: tries each operation and prints how it ended, as one line of JSON. Run with
+// the capabilities to be tested.
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import {
+  ArrayMap,
+  Asm,
+  HashMap,
+  Kernel,
+  KernelBtf,
+  Layout,
+  Program,
+  ProgramSpec,
+  RingBuffer,
+  RingBufferMap,
+  Tracepoint
+} from "../../src/index.ts"
+
+const pass = [Asm.mov("r0", 0), Asm.exit()]
+const readsKernel = [
+  Asm.call("get_current_task"),
+  Asm.mov("r3", "r0"),
+  Asm.mov("r1", "r10"),
+  Asm.add("r1", -8),
+  Asm.mov("r2", 8),
+  Asm.call("probe_read_kernel"),
+  ...pass
+]
+
+const load = <const T extends "socket_filter" | "xdp" | "tracepoint">(
+  type: T,
+  instructions: ReadonlyArray<Asm.Item> = pass
+) => Program.load(ProgramSpec.make({ type, name: "tried", instructions }))
+
+const ring = RingBufferMap.make({ name: "tried", record: Layout.u32, maxEntries: 4096 })
+
+type Operation = Effect.Effect<unknown, { readonly _tag: string }, Kernel.Kernel | Scope.Scope>
+
+const operations = {
+  hashMap: HashMap.make({ name: "tried", key: Layout.u32, value: Layout.u32, maxEntries: 8 }),
+  arrayMap: ArrayMap.make({ name: "tried", value: Layout.u32, maxEntries: 8 }),
+  ringBuffer: Effect.flatMap(ring, RingBuffer.make),
+  kernelBtf: KernelBtf.load,
+  loadSocketFilter: load("socket_filter"),
+  loadXdp: load("xdp"),
+  loadTracepoint: load("tracepoint"),
+  readKernelMemory: load("tracepoint", readsKernel),
+  testRun: Effect.flatMap(load("socket_filter"), (program) => Program.testRun(program, { data: new Uint8Array(14) })),
+  attachTracepoint: Effect.flatMap(
+    load("tracepoint"),
+    (program) => Tracepoint.attach(program, { category: "sched", name: "sched_process_exec" })
+  )
+} satisfies Record<string, Operation>
+
+export type OperationName = keyof typeof operations
+
+const outcome = (operation: Operation) =>
+  Effect.scoped(operation).pipe(
+    Effect.as("ok"),
+    Effect.catch((error) =>
+      Effect.succeed(error._tag === "SystemCallError" ? (error as { code?: string }).code! : error._tag)
+    )
+  )
+
+const main = Effect.forEach(
+  Object.entries(operations),
+  ([name, operation]) => Effect.map(outcome(operation as Operation), (how) => [name, how] as const)
+)
+
+console.log(JSON.stringify(Object.fromEntries(await Effect.runPromise(Effect.provide(main, Kernel.layer)))))
