@@ -1,0 +1,123 @@
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { expect } from "vitest"
+import { acquireTracefs, mountPoint } from "../../../src/attach/internal/tracefs.ts"
+import { parseVersion } from "../../../src/kernel/internal/version.ts"
+import type { KernelService } from "../../../src/kernel/KernelService.ts"
+
+const table = [
+  "22 28 0:21 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw",
+  "28 1 8:1 / / rw,relatime shared:1 master:3 - ext4 /dev/root rw,errors=remount-ro",
+  "31 22 0:7 / /sys/kernel/debug rw,nosuid,nodev,noexec,relatime shared:14 - debugfs debugfs rw",
+  "33 22 0:12 / /sys/kernel/tracing rw,nosuid,nodev,noexec,relatime shared:15 - tracefs tracefs rw",
+  "40 28 0:40 / /mnt/with\\040space\\011and\\134 rw - tmpfs tmpfs rw",
+  "41 28 0:41 / /mnt/second rw - tracefs tracefs rw",
+  ""
+].join("\n")
+
+describe("a mount point", () => {
+  it("is that of the first file system of a type", () => {
+    expect(mountPoint(table, "tracefs")).toBe("/sys/kernel/tracing")
+    expect(mountPoint(table, "debugfs")).toBe("/sys/kernel/debug")
+    expect(mountPoint(table, "ext4")).toBe("/")
+    expect(mountPoint(table, "sysfs")).toBe("/sys")
+  })
+
+  it("is found with any number of optional fields before the separator", () => {
+    const line = (fields: string) => `1 2 0:1 / /here rw${fields} - bpf bpf rw`
+    for (const fields of ["", " shared:1", " shared:1 master:2 propagate_from:3 unbindable"]) {
+      expect(mountPoint(line(fields), "bpf")).toBe("/here")
+    }
+  })
+
+  it("is freed of the octal escapes, each once", () => {
+    expect(mountPoint(table, "tmpfs")).toBe("/mnt/with space\tand\\")
+    expect(mountPoint("1 2 0:1 / /a\\134040b rw - bpf bpf rw", "bpf")).toBe("/a\\040b")
+    expect(mountPoint("1 2 0:1 / /a\\012b rw - bpf bpf rw", "bpf")).toBe("/a\nb")
+  })
+
+  it("is none for a type that is not mounted, not even if a source or an option has its name", () => {
+    expect(mountPoint(table, "bpf")).toBeUndefined()
+    expect(mountPoint("1 2 0:1 / /x rw - tmpfs tracefs rw,tracefs", "tracefs")).toBeUndefined()
+    expect(mountPoint("1 2 0:1 / /tracefs rw - tmpfs none rw", "tracefs")).toBeUndefined()
+    expect(mountPoint("1 2 0:1 / /x rw - tracefs2 none rw", "tracefs")).toBeUndefined()
+    expect(mountPoint("", "tracefs")).toBeUndefined()
+    expect(mountPoint("nonsense\n - \n-\n", "tracefs")).toBeUndefined()
+  })
+})
+
+/** A kernel whose mount table is given; the calls for a private mount answer as told, and are recorded. */
+const kernelWith = (
+  mountinfo: string | number,
+  answers: Partial<Record<"fsopen" | "fsconfig" | "fsmount", number>> = {}
+) => {
+  const calls: Array<string> = []
+  const answer = (name: "fsopen" | "fsconfig" | "fsmount", usual: number) => (...args: ReadonlyArray<unknown>) => {
+    calls.push(`${name}(${args.join(", ")})`)
+    return answers[name] ?? usual
+  }
+  const kernel = {
+    version: parseVersion("6.1.0"),
+    readFile: (path: string) =>
+      path !== "/proc/self/mountinfo"
+        ? -2
+        : typeof mountinfo === "number"
+        ? mountinfo
+        : new TextEncoder().encode(mountinfo),
+    fsopen: answer("fsopen", 10),
+    fsconfig: answer("fsconfig", 0),
+    fsmount: answer("fsmount", 11),
+    close: (fd: number) => {
+      calls.push(`close(${fd})`)
+      return 0
+    }
+  } as unknown as KernelService
+  return { calls, kernel }
+}
+
+describe("tracefs", () => {
+  it.effect("is used where it is mounted", () =>
+    Effect.gen(function*() {
+      const { calls, kernel } = kernelWith(table)
+      expect(yield* acquireTracefs(kernel)).toBe("/sys/kernel/tracing")
+      expect(calls).toEqual([])
+    }))
+
+  it.effect("is looked for under debugfs, which mounts it on demand", () =>
+    Effect.gen(function*() {
+      const { calls, kernel } = kernelWith(table.split("\n").filter((line) => !line.includes("tracefs")).join("\n"))
+      expect(yield* acquireTracefs(kernel)).toBe("/sys/kernel/debug/tracing")
+      expect(calls).toEqual([])
+    }))
+
+  it.effect("is mounted privately where there is none, for as long as the scope lives", () =>
+    Effect.gen(function*() {
+      const { calls, kernel } = kernelWith("")
+      const path = yield* Effect.scoped(Effect.tap(acquireTracefs(kernel), () =>
+        Effect.sync(() => {
+          // FSCONFIG_CMD_CREATE is 6. The context is closed at once, the mount is not.
+          expect(calls).toEqual(["fsopen(tracefs)", "fsconfig(10, 6)", "fsmount(10)", "close(10)"])
+        })))
+      expect(path).toBe("/proc/self/fd/11")
+      expect(calls.at(-1)).toBe("close(11)")
+    }))
+
+  for (const [name, left] of [["fsopen", []], ["fsconfig", ["close(10)"]], ["fsmount", ["close(10)"]]] as const) {
+    it.effect(`that cannot be mounted is an error that says how, and leaves nothing: ${name}`, () =>
+      Effect.gen(function*() {
+        const { calls, kernel } = kernelWith("", { [name]: -1 })
+        const error = yield* Effect.flip(Effect.scoped(acquireTracefs(kernel)))
+        expect(error).toMatchObject({ _tag: "TracefsUnavailable", cause: { call: name, code: "EPERM" } })
+        expect(error.message).toContain("tracefs is not mounted, and mounting it privately failed: ")
+        expect(error.message).toContain("mount -t tracefs tracefs /sys/kernel/tracing")
+        expect(calls.filter((call) => call.startsWith("close"))).toEqual(left)
+      }))
+  }
+
+  it.effect("is not guessed where the mount table cannot be read", () =>
+    Effect.gen(function*() {
+      const { calls, kernel } = kernelWith(-13)
+      expect(yield* Effect.flip(acquireTracefs(kernel))).toMatchObject({ _tag: "SystemCallError", code: "EACCES" })
+      expect(calls).toEqual([])
+    }))
+})
