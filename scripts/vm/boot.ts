@@ -119,10 +119,13 @@ export const readReport = (directory: string): Outcome | undefined => {
 
 const lastLines = (path: string): string => readFileSync(path, "utf8").split("\n").slice(-60).join("\n")
 
-const bootOnce = async (
-  kernel: KernelFiles,
-  options: BootOptions
-): Promise<Outcome & { readonly started: boolean }> => {
+/** How one attempt ended, and whether the command had begun. */
+interface Attempt {
+  readonly outcome: Outcome
+  readonly started: boolean
+}
+
+const bootOnce = async (kernel: KernelFiles, options: BootOptions): Promise<Attempt> => {
   const directory = mkdtempSync(join(tmpdir(), "effect-ebpf-vm-"))
   const children: Array<ReturnType<typeof spawn>> = []
   const start = (command: ReadonlyArray<string>, log: string) => {
@@ -146,7 +149,7 @@ const bootOnce = async (
     for (let i = 0; i < 200 && !existsSync(join(directory, "virtiofs")) && server.exitCode === null; i++) {
       await sleep(POLL)
     }
-    if (!existsSync(join(directory, "virtiofs"))) return { ...failed("virtiofsd did not start"), started: false }
+    if (!existsSync(join(directory, "virtiofs"))) return { outcome: failed("virtiofsd did not start"), started: false }
 
     const qemu = start(["qemu-system-x86_64", ...qemuArguments(kernel, directory, options)], "qemu.log")
     const copy = [
@@ -165,11 +168,12 @@ const bootOnce = async (
       if (timedOut || (elapsed > START_LIMIT && !isStarted())) qemu.kill("SIGKILL")
     }
     for (const step of copy) step()
-    const report = isStarted() ? readReport(directory) : undefined
-    if (report !== undefined) return { ...report, started: true }
-    if (timedOut) return { _tag: "TimedOut", seconds: options.seconds, started: isStarted() }
-    const how = isStarted() ? "the VM ended without a result" : "the VM did not come up"
-    return { ...failed(`${how} (QEMU: ${qemu.exitCode ?? qemu.signalCode})`), started: isStarted() }
+    const started = isStarted()
+    const report = started ? readReport(directory) : undefined
+    if (report !== undefined) return { outcome: report, started }
+    if (timedOut) return { outcome: { _tag: "TimedOut", seconds: options.seconds }, started }
+    const how = started ? "the VM ended without a result" : "the VM did not come up"
+    return { outcome: failed(`${how} (QEMU: ${qemu.exitCode ?? qemu.signalCode})`), started }
   } finally {
     for (const child of children) child.kill("SIGKILL")
     // virtiofsd's mounts are in its own namespace and go with it.
@@ -180,7 +184,8 @@ const bootOnce = async (
 /** Runs a job under a kernel. A VM that did not come up is tried once more: emulation fails about once in 200 boots. */
 export const boot = async (kernel: KernelFiles, options: BootOptions): Promise<Outcome> => {
   const first = await bootOnce(kernel, options)
-  return first._tag === "Failed" && !first.started ? await bootOnce(kernel, options) : first
+  if (first.outcome._tag !== "Failed" || first.started) return first.outcome
+  return (await bootOnce(kernel, options)).outcome
 }
 
 const packagesNeeded = () =>

@@ -135,7 +135,7 @@ const indexTypes = (view: DataView, { typeEnd, typeStart }: Header): Result.Resu
     : Result.fail(problem("type section", `at most ${BTF_MAX_TYPE} types`, count))
 }
 
-const decoder = new TextDecoder()
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const encoder = new TextEncoder()
 
 class BtfImpl implements Btf {
@@ -315,18 +315,27 @@ export const sizeOf = (btf: Btf, id: number): Result.Result<number, BtfError> =>
   return Result.fail(problem(`type ${id}`, `at most ${MAX_DEPTH} nested arrays`, "more, or a circle"))
 }
 
-const findMember = (btf: Btf, id: number, name: string, base: number, seen: Set<number>): Member | undefined => {
+const findMember = (
+  btf: Btf,
+  id: number,
+  name: string,
+  base: number,
+  seen: Set<number>,
+  depth: number
+): Member | undefined => {
   const resolved = resolve(btf, id)
   if (Result.isFailure(resolved)) return undefined
   const [target, type] = resolved.success
   // A type that was searched in vain needs no second look; this also ends the search in circular BTF.
-  if ((type._tag !== "Struct" && type._tag !== "Union") || seen.has(target)) return undefined
+  if ((type._tag !== "Struct" && type._tag !== "Union") || seen.has(target) || depth > MAX_DEPTH) {
+    return undefined
+  }
   seen.add(target)
   for (const member of type.members) {
     const bitOffset = base + member.bitOffset
     if (member.name === name) return { ...member, bitOffset }
     // C looks through anonymous structs and unions, and so do we.
-    const inner = member.name === "" ? findMember(btf, member.type, name, bitOffset, seen) : undefined
+    const inner = member.name === "" ? findMember(btf, member.type, name, bitOffset, seen, depth + 1) : undefined
     if (inner !== undefined) return inner
   }
   return undefined
@@ -341,7 +350,7 @@ export const member = (btf: Btf, typeName: string, path: string): Result.Result<
   if (roots.length === 0) return Result.fail(problem("lookup", `a struct or union named ${typeName}`, "none"))
   let found: Member = { name: "", type: roots[0]!, bitOffset: 0, bitfieldSize: 0 }
   for (const name of path.split(".")) {
-    const next = findMember(btf, found.type, name, found.bitOffset, new Set())
+    const next = findMember(btf, found.type, name, found.bitOffset, new Set(), 0)
     if (next === undefined) {
       return Result.fail(problem("lookup", `a member ${path} in ${typeName}`, `no member ${name}`))
     }

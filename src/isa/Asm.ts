@@ -24,7 +24,7 @@ import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import { bpf_func_id } from "../abi/generated/enums.ts"
 import * as Instruction from "./Instruction.ts"
-import { captureSource } from "./internal/source.ts"
+import { captureSource, type LazySource } from "./internal/source.ts"
 import { alu, classes, jumps, modes, pseudo, sizes, sources, WIDE_LOAD } from "./opcodes.ts"
 
 /** A register: `r0` holds results, `r1` to `r5` arguments, `r6` to `r9` survive calls, `r10` is the frame pointer. */
@@ -37,6 +37,8 @@ export type Helper = keyof typeof bpf_func_id extends infer K ? K extends `BPF_F
 export interface Label {
   readonly _tag: "Label"
   readonly name: string
+  /** @internal */
+  readonly source: LazySource | undefined
 }
 
 /** What programs are made of. */
@@ -74,7 +76,7 @@ const operand = (value: Operand): Pick<Parts, "src" | "immediate"> & { readonly 
     : { src: number(value), from: sources.BPF_X }
 
 /** A named place that jumps can go to. */
-export const label = (name: string): Label => ({ _tag: "Label", name })
+export const label = (name: string): Label => ({ _tag: "Label", name, source: captureSource(label) })
 
 // ---------------------------------------------------------------- arithmetic
 
@@ -298,9 +300,9 @@ export interface Assembled {
 /** The kernel takes at most 1,000,000 instructions (BPF_COMPLEXITY_LIMIT_INSNS, since 5.2). */
 const MOST_SLOTS = 1_000_000
 
-const locationOf = (instruction: Instruction.Instruction): string | undefined => {
-  const source = Instruction.sourceOf(instruction)
-  return source === undefined ? undefined : `${source.file}:${source.line}`
+const locationOf = (item: { readonly source: LazySource | undefined } | undefined): string | undefined => {
+  const location = item?.source?.location
+  return location === undefined ? undefined : `${location.file}:${location.line}`
 }
 
 const flatten = (items: ReadonlyArray<Item>): ReadonlyArray<Instruction.Instruction | Label> =>
@@ -311,9 +313,11 @@ const isBetween = (value: number, minimum: number, maximum: number): boolean =>
 
 /** What is wrong with the numbers of an instruction, as expected and actual. */
 const checkNumbers = (i: Instruction.Instruction): readonly [expected: string, actual: string] | undefined => {
-  const register = i.dst === -1 || i.src === -1 || !isBetween(i.dst, 0, 15) || !isBetween(i.src, 0, 15)
-  if (register) return ["registers r0 to r10", "another name"]
+  if (!isBetween(i.dst, 0, 10) || !isBetween(i.src, 0, 10)) return ["registers r0 to r10", "another name"]
   if (!isBetween(i.offset, -0x8000, 0x7fff)) return ["an offset from -32768 to 32767", String(i.offset)]
+  if (Instruction.isWide(i) !== (typeof i.immediate === "bigint")) {
+    return [Instruction.isWide(i) ? "a bigint, for lddw" : "a number (lddw takes a bigint)", typeof i.immediate]
+  }
   if (typeof i.immediate === "bigint") {
     return i.immediate >= -(2n ** 63n) && i.immediate < 2n ** 64n
       ? undefined
@@ -335,16 +339,18 @@ export const assemble = (items: ReadonlyArray<Item>): Result.Result<Assembled, A
   const instructions: Array<Instruction.Instruction> = []
   const slots: Array<number> = []
   const maps = new Map<string, Array<number>>()
-  const fail = (index: number, expected: string, actual: string): Result.Result<never, AsmError> => {
-    const instruction = instructions[index]
-    const location = instruction === undefined ? undefined : locationOf(instruction)
-    return Result.fail(new AsmError({ index, expected, actual, location }))
-  }
+  const fail = (
+    index: number,
+    expected: string,
+    actual: string,
+    item: Instruction.Instruction | Label | undefined = instructions[index]
+  ): Result.Result<never, AsmError> =>
+    Result.fail(new AsmError({ index, expected, actual, location: locationOf(item) }))
 
   let slot = 0
   for (const item of flatten(items)) {
     if (item._tag === "Label") {
-      if (labels.has(item.name)) return fail(instructions.length - 1, `one label ${item.name}`, "a second one")
+      if (labels.has(item.name)) return fail(instructions.length, `one label ${item.name}`, "a second one", item)
       labels.set(item.name, slot)
       continue
     }

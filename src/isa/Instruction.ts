@@ -99,7 +99,8 @@ export const encode = (instructions: ReadonlyArray<Instruction>): Uint8Array => 
   return bytes
 }
 
-/** The instructions in bytes. Any opcode is taken; only a length that is no multiple of 8 and a cut wide load fail. */
+/** The instructions in bytes. Any opcode is taken; only a length that is no multiple of 8, and a wide
+ * load whose second slot is missing or holds more than its immediate, fail. */
 export const decode = (bytes: Uint8Array): Result.Result<ReadonlyArray<Instruction>, DecodeError> => {
   if (bytes.length % 8 !== 0) {
     return Result.fail(
@@ -120,6 +121,11 @@ export const decode = (bytes: Uint8Array): Result.Result<ReadonlyArray<Instructi
     if (opcode === WIDE_LOAD) {
       if (at + 16 > bytes.length) {
         return Result.fail(new DecodeError({ index: at / 8, expected: "a second slot", actual: "the end" }))
+      }
+      if (view.getUint32(at + 8, true) !== 0) {
+        return Result.fail(
+          new DecodeError({ index: at / 8 + 1, expected: "a second slot of nothing but an immediate", actual: "more" })
+        )
       }
       immediate = (BigInt(view.getUint32(at + 12, true)) << 32n) | BigInt(low >>> 0)
     }

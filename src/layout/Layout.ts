@@ -161,8 +161,9 @@ const positive = (n: number, what: string): number => {
 }
 
 /**
- * A `char[size]` as a string: read up to the first NUL (or all of it where there is none), written with at least one.
- * Bytes that are no UTF-8 read as U+FFFD. Use `bytes` where they matter.
+ * A `char[size]` as a string: read up to the first NUL, or all of it where there is none, and always written with one. So a
+ * text that fills its array decodes, and does not encode. Bytes that are no UTF-8 read as U+FFFD. Use `bytes` where they
+ * matter.
  */
 export const cstring = (size: number): Layout<string> =>
   make({ _tag: "CString", size: positive(size, "a size in bytes"), align: 1 })
@@ -193,6 +194,14 @@ export const bits = <A extends number | bigint>(base: Layout<A>, width: number):
   return { [BitsTypeId]: (a) => a, width, node }
 }
 
+/** JavaScript puts integer-like names first, whatever order they were written in: such fields would be misplaced. */
+const ordered = <F extends object>(fields: F): ReadonlyArray<[string, F[keyof F]]> => {
+  const entries = Object.entries(fields) as Array<[string, F[keyof F]]>
+  const wrong = entries.find(([name]) => /^(0|[1-9]\d*)$/.test(name))
+  if (wrong === undefined) return entries
+  throw new LayoutError({ path: "", expected: "field names that are no integers", actual: show(wrong[0]) })
+}
+
 /** The fields of a struct or union, by name. */
 export interface Fields {
   readonly [name: string]: Layout<any>
@@ -203,7 +212,7 @@ export const struct = <const F extends { readonly [name: string]: Layout<any> | 
   fields: F
 ): Layout<{ readonly [K in keyof F]: Type<F[K]> }> =>
   make(placeStruct(
-    Object.entries(fields).map(([name, field]) => ({
+    ordered(fields).map(([name, field]) => ({
       name,
       node: field.node,
       width: isLayout(field) ? undefined : field.width
@@ -213,14 +222,14 @@ export const struct = <const F extends { readonly [name: string]: Layout<any> | 
 
 /** A C struct with `__attribute__((packed))`: no padding, and an alignment of 1. */
 export const packed = <const F extends Fields>(fields: F): Layout<{ readonly [K in keyof F]: Type<F[K]> }> =>
-  make(placeStruct(Object.entries(fields).map(([name, field]) => ({ name, node: field.node, width: undefined })), true))
+  make(placeStruct(ordered(fields).map(([name, field]) => ({ name, node: field.node, width: undefined })), true))
 
 /**
  * A C union. Decoding gives every member's reading of the same bytes. Encoding takes any of them, at least one; where
  * several are given they must agree, so a decoded value encodes to the bytes it came from.
  */
 export const union = <const F extends Fields>(members: F): Layout<{ readonly [K in keyof F]?: Type<F[K]> }> => {
-  const nodes = Object.entries(members).map(([name, member]) => ({ name, node: member.node }))
+  const nodes = ordered(members).map(([name, member]) => ({ name, node: member.node }))
   const align = Math.max(1, ...nodes.map((m) => m.node.align))
   const widest = Math.max(0, ...nodes.map((m) => m.node.size))
   return make({ _tag: "Union", size: Math.ceil(widest / align) * align, align, members: nodes })

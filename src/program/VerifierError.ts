@@ -29,6 +29,7 @@ export class VerifierError extends Data.TaggedError("VerifierError")<{
 export const failingInstruction = (log: string): number | undefined => {
   let last: number | undefined
   for (const line of log.split("\n")) {
+    if (line.startsWith(";")) continue // a line of the program's source
     const analysed = /^(\d+): \([0-9a-f]{2}\)/.exec(line)
     const named = /\binsn (\d+)\b/.exec(line)
     if (analysed !== null) last = Number(analysed[1])

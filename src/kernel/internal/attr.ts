@@ -19,6 +19,19 @@ export type FieldValue = number | bigint | Block | Uint8Array
 
 const isBlock = (value: FieldValue): value is Block => typeof value === "object" && "address" in value
 
+const readInteger = ({ view }: Block, offset: number, size: number): bigint => {
+  if (size === 8) return view.getBigUint64(offset, true)
+  if (size === 4) return BigInt(view.getUint32(offset, true))
+  return BigInt(size === 2 ? view.getUint16(offset, true) : view.getUint8(offset))
+}
+
+const writeInteger = ({ view }: Block, offset: number, size: number, value: bigint): void => {
+  if (size === 8) view.setBigUint64(offset, BigInt.asUintN(64, value), true)
+  else if (size === 4) view.setUint32(offset, Number(BigInt.asUintN(32, value)), true)
+  else if (size === 2) view.setUint16(offset, Number(BigInt.asUintN(16, value)), true)
+  else view.setUint8(offset, Number(BigInt.asUintN(8, value)))
+}
+
 /**
  * Zeroes the block and writes fields by their UAPI names. Gives the end of the last field written, which is the size to
  * pass: a kernel older than the rest of the struct does not see it.
@@ -39,13 +52,9 @@ export const fill = <S extends StructLayout>(
     if (isBlock(value)) setPointer(block, offset, value)
     else if (value instanceof Uint8Array) block.bytes.set(value.subarray(0, size), offset)
     else if (bits !== undefined) {
-      const mask = (1n << BigInt(bits)) - 1n
-      const unit = block.view.getBigUint64(offset, true)
-      block.view.setBigUint64(offset, unit | ((BigInt(value) & mask) << BigInt(shift!)), true)
-    } else if (size === 8) block.view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true)
-    else if (size === 4) block.view.setUint32(offset, Number(value) >>> 0, true)
-    else if (size === 2) block.view.setUint16(offset, Number(value), true)
-    else block.view.setUint8(offset, Number(value))
+      const field = BigInt.asUintN(bits, BigInt(value)) << BigInt(shift!)
+      writeInteger(block, offset, size, readInteger(block, offset, size) | field)
+    } else writeInteger(block, offset, size, BigInt(value))
   }
   return end
 }
@@ -57,9 +66,7 @@ export const readNumber = <S extends StructLayout>(
   name: keyof S["fields"] & string
 ): number => {
   const { offset, size } = struct.fields[name]!
-  if (size === 8) return Number(block.view.getBigUint64(offset, true))
-  if (size === 4) return block.view.getUint32(offset, true)
-  return size === 2 ? block.view.getUint16(offset, true) : block.view.getUint8(offset)
+  return Number(readInteger(block, offset, size))
 }
 
 /** A `char` array up to its first NUL. */

@@ -32,7 +32,7 @@ export const toError = (kernel: KernelService, what: Call, result: number): Syst
 
 /** Makes the call again while a signal interrupts it (EINTR). */
 export const retrying = <A>(call: () => A | number): A | number => {
-  let result = call()
+  let result = call() // nearly always the only one
   for (let i = 0; i < MOST_RETRIES && result === -errno.EINTR; i++) result = call()
   return result
 }
@@ -43,6 +43,20 @@ const attempt = <A>(kernel: KernelService, what: Call, call: () => A | number): 
     return typeof result === "number" && result < 0
       ? Effect.fail(toError(kernel, what, result))
       : Effect.succeed(result as A)
+  })
+
+/** As `run`, for a call that must not be made twice: `interrupted` is the hint where a signal ends it (EINTR). */
+export const runOnce = (
+  kernel: KernelService,
+  what: Call,
+  call: () => number,
+  interrupted: string
+): Effect.Effect<number, SystemCallError> =>
+  Effect.suspend(() => {
+    const result = call()
+    if (result >= 0) return Effect.succeed(result)
+    const error = toError(kernel, what, result)
+    return Effect.fail(error.errno === errno.EINTR ? new SystemCallError({ ...error, hint: interrupted }) : error)
   })
 
 /** Runs one system call: its result, or a `SystemCallError`. */

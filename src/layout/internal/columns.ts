@@ -1,5 +1,6 @@
 // Columnar decoding: many records into one typed array per field, with no object per record.
 import { compileRead, type Read } from "./compile.ts"
+import { within } from "./error.ts"
 import type { IntNode, Node } from "./node.ts"
 
 /** Where a decoded field is put; `row` counts records from 0. */
@@ -36,7 +37,7 @@ export const columnsOf = (node: Node, rows: number): { readonly columns: unknown
       }
     }
     case "Struct": {
-      const columns: Record<string, unknown> = {}
+      const columns: Array<readonly [name: string, column: unknown]> = []
       const puts: Array<Put> = []
       for (const field of node.fields) {
         if (field.bits !== undefined) {
@@ -47,15 +48,21 @@ export const columnsOf = (node: Node, rows: number): { readonly columns: unknown
             column as unknown as { [row: number]: unknown },
             (view, bytes, offset) => (read(view, bytes, offset) as { readonly value: unknown }).value
           ))
-          columns[field.name] = column
+          columns.push([field.name, column])
           continue
         }
         const inner = columnsOf(field.node, rows)
-        columns[field.name] = inner.columns
-        puts.push((view, bytes, offset, row) => inner.put(view, bytes, offset + field.offset, row))
+        columns.push([field.name, inner.columns])
+        puts.push((view, bytes, offset, row) => {
+          try {
+            inner.put(view, bytes, offset + field.offset, row)
+          } catch (error) {
+            throw within(error, field.name)
+          }
+        })
       }
       return {
-        columns,
+        columns: Object.fromEntries(columns),
         put: (view, bytes, offset, row) => {
           for (const put of puts) put(view, bytes, offset, row)
         }

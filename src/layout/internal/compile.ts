@@ -3,7 +3,7 @@
 //
 // Everything that is spliced into the source is a number computed here or a JSON string literal; names chosen by a
 // user or read from a file never become code.
-import { join, LayoutError, show } from "./error.ts"
+import { join, LayoutError, show, within } from "./error.ts"
 import { hasGaps, type IntNode, type Node, range } from "./node.ts"
 
 export type Read = (view: DataView, bytes: Uint8Array, offset: number) => unknown
@@ -13,7 +13,7 @@ const fail = (path: string, expected: string, actual: unknown): never => {
   throw new LayoutError({ path, expected, actual: show(actual) })
 }
 
-const decoder = new TextDecoder()
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const encoder = new TextEncoder()
 
 /** A `TextDecoder` call costs 220 ns; names in kernel records are short and ASCII, which a loop reads in 30. */
@@ -31,13 +31,22 @@ const readCString = (bytes: Uint8Array, start: number, size: number): string => 
   return text
 }
 
+/** `slice` of a Buffer, which is a Uint8Array too, would be a view. */
+const copyBytes = (bytes: Uint8Array, start: number, size: number): Uint8Array =>
+  new Uint8Array(bytes.subarray(start, start + size))
+
 const writeCString = (bytes: Uint8Array, start: number, size: number, value: unknown, path: string): void => {
   if (typeof value !== "string") return fail(path, `a string of at most ${size - 1} bytes`, value)
   const encoded = encoder.encode(value)
   if (encoded.length >= size) {
-    return fail(path, `a string of at most ${size - 1} bytes in UTF-8`, `${show(value)} (${encoded.length} bytes)`)
+    throw new LayoutError({
+      path,
+      expected: `a string of at most ${size - 1} bytes in UTF-8`,
+      actual: `${show(value)} (${encoded.length} bytes)`
+    })
   }
   if (encoded.includes(0)) return fail(path, "a string without NUL", value)
+  if (!value.isWellFormed()) return fail(path, "well-formed Unicode", value)
   bytes.set(encoded, start)
 }
 
@@ -46,17 +55,12 @@ const writeBytes = (bytes: Uint8Array, start: number, size: number, value: unkno
   bytes.set(value, start)
 }
 
-const within = (error: unknown, outer: string): unknown =>
-  error instanceof LayoutError
-    ? new LayoutError({ path: join(outer, error.path), expected: error.expected, actual: error.actual })
-    : error
-
 const enumNumber = (values: ReadonlyMap<string, number>, value: unknown, path: string): unknown => {
   if (typeof value !== "string") return value
   return values.get(value) ?? fail(path, `one of ${[...values.keys()].join(", ")}, or a number`, value)
 }
 
-/** Two decoded values are the same if their layouts wrote the same bytes; used only where a union has several members set. */
+/** True for equal decoded values. */
 const same = (a: unknown, b: unknown): boolean => {
   if (Object.is(a, b) || (a === 0 && b === 0)) return true
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false
@@ -65,10 +69,40 @@ const same = (a: unknown, b: unknown): boolean => {
     keys.every((key) => same((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
 }
 
+/**
+ * True if what lies at an offset reads as the value given would, once written: an enumeration's number is as good as its
+ * name.
+ */
+const agrees = (member: Member, view: DataView, bytes: Uint8Array, offset: number, value: unknown): boolean => {
+  const scratch = new Uint8Array(member.size)
+  const scratchView = new DataView(scratch.buffer)
+  member.write(scratchView, scratch, 0, value)
+  return same(member.read(view, bytes, offset), member.read(scratchView, scratch, 0))
+}
+
+/** A value's own property: a member that is named as one of `Object.prototype` may be absent. */
+const own = (value: object, name: string): unknown =>
+  Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined
+
+const safe = (value: number, path: string, label: string): number =>
+  Number.isSafeInteger(value) ? value : fail(path, `a ${label} within ±(2^53 - 1)`, value)
+
 const expectObject = (value: unknown, path: string, expected: string): unknown =>
   typeof value === "object" && value !== null ? value : fail(path, expected, value)
 
-const helpers = { fail, readCString, writeCString, writeBytes, within, enumNumber, same, expectObject }
+const helpers = {
+  fail,
+  readCString,
+  copyBytes,
+  writeCString,
+  writeBytes,
+  within,
+  enumNumber,
+  agrees,
+  own,
+  safe,
+  expectObject
+}
 
 const literal = (value: string): string => JSON.stringify(value)
 const property = (name: string): string => `[${literal(name)}]`
@@ -133,7 +167,7 @@ const read = (source: Source, node: Node, offset: number, path: string): string 
     case "CString":
       return `h.readCString(u, ${at(offset)}, ${node.size})`
     case "Bytes":
-      return `u.slice(${at(offset)}, ${at(offset + node.size)})`
+      return `h.copyBytes(u, ${at(offset)}, ${node.size})`
     case "Enum": {
       const names = new Map<number, string>()
       // Several names may share a number (UAPI keeps old spellings as aliases): the first one declared is read back.
@@ -146,10 +180,10 @@ const read = (source: Source, node: Node, offset: number, path: string): string 
       const result = source.name()
       const element = source.constant(compileRead(node.element))
       source.emit(`const ${result} = new Array(${node.length});`)
+      const place = `${at(offset)} + i * ${node.element.size}`
       source.emit(
-        `for (let i = 0; i < ${node.length}; i++) ${result}[i] = ${element}(v, u, ${
-          at(offset)
-        } + i * ${node.element.size});`
+        `for (let i = 0; i < ${node.length}; i++) try { ${result}[i] = ${element}(v, u, ${place}); } ` +
+          `catch (error) { throw h.within(error, ${literal(path)} + "[" + i + "]"); }`
       )
       return result
     }
@@ -164,7 +198,7 @@ const read = (source: Source, node: Node, offset: number, path: string): string 
         node.fields.map((field) => {
           const inner = join(path, field.name)
           if (field.bits === undefined) return [field.name, read(source, field.node, offset + field.offset, inner)]
-          return [field.name, readBits(field.node as IntNode, offset + field.offset, field.bits)]
+          return [field.name, readBits(field.node as IntNode, offset + field.offset, field.bits, inner)]
         })
       )
   }
@@ -180,12 +214,12 @@ const objectOf = (source: Source, entries: ReadonlyArray<readonly [string, strin
   return `({ ${fixed.map(([name, local]) => `${property(name)}: ${local}`).join(", ")} })`
 }
 
-const readBits = (node: IntNode, offset: number, bits: { shift: number; width: number }): string => {
+const readBits = (node: IntNode, offset: number, bits: { shift: number; width: number }, path: string): string => {
   const unit = node.size * 8
   if (node.size === 8) {
     const raw = `(v.getBigUint64(${at(offset)}, true) >> ${bits.shift}n)`
     const value = `BigInt.as${node.signed ? "Int" : "Uint"}N(${bits.width}, ${raw})`
-    return node.bigint ? value : `Number(${value})`
+    return node.bigint ? value : `h.safe(Number(${value}), ${literal(path)}, ${literal(node.label)})`
   }
   const raw = `v.getUint${unit}(${at(offset)}${node.size === 1 ? "" : ", true"})`
   const top = 32 - bits.width
@@ -207,7 +241,8 @@ const write = (source: Source, node: Node, offset: number, value: string, path: 
   switch (node._tag) {
     case "Int": {
       checkInt(source, node, node.size * 8, value, path, node.label)
-      source.emit(setInt(node, offset, node.size === 8 && !node.bigint ? `BigInt(${value})` : value))
+      if (node.size === 8 && !node.bigint) return writeSafeInt64(source, node, offset, value)
+      source.emit(setInt(node, offset, value))
       return
     }
     case "Bool":
@@ -254,6 +289,13 @@ const write = (source: Source, node: Node, offset: number, value: string, path: 
   }
 }
 
+/** The halves of a number within ±2^53, in two's complement: `setUint32` takes each modulo 2^32, and needs no BigInt. */
+const writeSafeInt64 = (source: Source, node: IntNode, offset: number, value: string): void => {
+  const [low, high] = node.bigEndian ? [offset + 4, offset] : [offset, offset + 4]
+  source.emit(`v.setUint32(${at(low)}, ${value}, ${!node.bigEndian});`)
+  source.emit(`v.setUint32(${at(high)}, Math.floor(${value} / 4294967296), ${!node.bigEndian});`)
+}
+
 const writeBits = (
   source: Source,
   node: IntNode,
@@ -278,9 +320,35 @@ const writeBits = (
   )
 }
 
+/** True for a layout whose value holds all of its bytes, so that writing it back restores them. */
+const isExact = (node: Node): boolean => {
+  switch (node._tag) {
+    case "Int":
+    case "Bytes":
+    case "Enum":
+      return true
+    case "Bool":
+    case "CString":
+    case "Union":
+      return false
+    case "Array":
+      return isExact(node.element)
+    case "Struct":
+      return !hasGaps(node) && node.fields.every((field) => isExact(field.node))
+  }
+}
+
+/** What `agrees` needs of a member. */
+interface Member {
+  readonly size: number
+  readonly read: Read
+  readonly write: Write
+}
+
 /**
- * A union has no tag. Writing takes whichever members are given: the widest is written, and every other one must read
- * back as given, so that a decoded union can be encoded again and a contradiction is an error instead of a lost value.
+ * A union has no tag. Writing takes whichever members are given, the least exact first (`char name[8]` loses what follows
+ * its NUL, and `uint64_t raw` nothing), so that a decoded union encodes to the bytes it came from. Then every member
+ * given must read back as given: a contradiction is an error, and no lost value.
  */
 const writeUnion = (
   source: Source,
@@ -289,25 +357,29 @@ const writeUnion = (
   value: string,
   path: string
 ): void => {
-  const byWidth = node.members.toSorted((a, b) => b.node.size - a.node.size)
-  const names = node.members.map((m) => m.name).join(", ")
-  const done = source.name()
-  source.emit(`h.expectObject(${value}, ${literal(path)}, ${literal(`an object with at least one of ${names}`)});`)
-  source.emit(`let ${done} = false;`)
-  for (const member of byWidth) {
-    const inner = join(path, member.name)
+  const exactLast = node.members.toSorted((a, b) =>
+    Number(isExact(a.node)) - Number(isExact(b.node)) || a.node.size - b.node.size
+  )
+  const expected = literal(`an object with at least one of ${node.members.map((m) => m.name).join(", ")}`)
+  source.emit(`h.expectObject(${value}, ${literal(path)}, ${expected});`)
+  const given = exactLast.map((member) => {
     const local = source.name()
-    source.emit(`const ${local} = ${value}${property(member.name)};`)
-    source.emit(`if (${local} !== undefined) { if (!${done}) { ${done} = true;`)
-    write(source, member.node, offset, local, inner)
+    source.emit(`const ${local} = h.own(${value}, ${literal(member.name)});`)
+    source.emit(`if (${local} !== undefined) {`)
+    write(source, member.node, offset, local, join(path, member.name))
+    source.emit("}")
+    return { local, member }
+  })
+  source.emit(`if (${given.map(({ local }) => `${local} === undefined`).join(" && ") || "true"}) `)
+  source.emit(`h.fail(${literal(path)}, ${expected}, ${value});`)
+  for (const { local, member } of given) {
+    const { node: inner } = member
+    const tools: Member = { size: inner.size, read: compileRead(inner), write: compileWriteInto(inner) }
     source.emit(
-      `} else if (!h.same(${source.constant(compileRead(member.node))}(v, u, ${at(offset)}), ${local})) ` +
-        `h.fail(${literal(inner)}, "the same bytes as the union's other members", ${local}); }`
+      `if (${local} !== undefined && !h.agrees(${source.constant(tools)}, v, u, ${at(offset)}, ${local})) ` +
+        `h.fail(${literal(join(path, member.name))}, "the same bytes as the union's other members", ${local});`
     )
   }
-  source.emit(
-    `if (!${done}) h.fail(${literal(path)}, ${literal(`an object with at least one of ${names}`)}, ${value});`
-  )
 }
 
 /** Reads one value at an offset. The caller has checked that `node.size` bytes are there. */

@@ -27,3 +27,9 @@ export const show = (value: unknown): string => {
 
 export const join = (outer: string, inner: string): string =>
   outer === "" ? inner : inner === "" || inner.startsWith("[") ? outer + inner : `${outer}.${inner}`
+
+/** The error with its path below `outer`; anything else as it is. */
+export const within = (error: unknown, outer: string): unknown =>
+  error instanceof LayoutError
+    ? new LayoutError({ path: join(outer, error.path), expected: error.expected, actual: error.actual })
+    : error

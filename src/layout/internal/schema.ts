@@ -29,9 +29,7 @@ export const schemaOf = (node: Node): Schema.Codec<any> => {
         Schema.makeFilter((text: string) => text.isWellFormed(), { expected: "well-formed Unicode" })
       )
     case "Bytes":
-      return Schema.Uint8Array.check(
-        Schema.makeFilter((bytes: Uint8Array) => bytes.length === node.size, { expected: `${node.size} bytes` })
-      )
+      return Schema.Uint8Array.check(Schema.isBetweenLength(node.size, node.size))
     case "Enum":
       return Schema.Union([Schema.Literals([...node.values.keys()]), int(node.base, node.size * 8)])
     case "Array": {

@@ -35,7 +35,11 @@ export const acquireElements = (
     const value = yield* acquireBlock(kernel, map.spec.valueSize)
     const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
     fill(attr, bpf_attr_map_elem, { map_fd: map.fd, key, value })
-    const call = (command: number, size: number): number => retrying(() => kernel.bpf(command, attr, size))
+    /** A closure for each call would cost 70 ns: `retrying` is only reached when a signal came between. */
+    const call = (command: number, size: number): number => {
+      const result = kernel.bpf(command, attr, size)
+      return result === -errno.EINTR ? retrying(() => kernel.bpf(command, attr, size)) : result
+    }
     const setFlags = (value: number): void => attr.view.setUint32(flags.offset, value, true)
     return {
       key,

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_test } from "../../abi/generated/structs.ts"
 import { fill, readNumber } from "../../kernel/internal/attr.ts"
-import { acquireBlock, run } from "../../kernel/internal/syscall.ts"
+import { acquireBlock, run, runOnce } from "../../kernel/internal/syscall.ts"
 import { checkInteger } from "../../kernel/internal/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
@@ -26,6 +26,9 @@ export interface TestRunResult {
   /** The packet after the last run. */
   readonly data: Uint8Array
 }
+
+/** A signal ends a repeated run between two of its runs. Starting all over would run the program too often. */
+const INTERRUPTED = "A signal came before all repetitions were done: some of them have run"
 
 /** A program may grow its packet; the kernel's own limit for test runs is a page. */
 const HEADROOM = 512
@@ -56,7 +59,9 @@ export const runTest = (
       ctx_in: contextIn
     })
     const what = { call: "bpf", command: "BPF_PROG_TEST_RUN", subject: `${program.type} program "${program.name}"` }
-    yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_PROG_TEST_RUN, attr, Math.max(size, duration)))
+    const call = () => kernel.bpf(bpf_cmd.BPF_PROG_TEST_RUN, attr, Math.max(size, duration))
+    if (repeat === undefined || repeat === 1) yield* run(kernel, what, call)
+    else yield* runOnce(kernel, what, call, INTERRUPTED)
     return {
       returnValue: readNumber(attr, bpf_attr_test, "retval"),
       duration: readNumber(attr, bpf_attr_test, "duration"),
