@@ -9,6 +9,7 @@ const alias = { "effect-ebpf": `${root}src/index.ts` }
 export default defineConfig({
   root,
   test: {
+    reporters: ["default", `${root}test/support/skipReporter.ts`],
     projects: [
       { resolve: { alias }, test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
       { test: { name: "vm", include: ["test/vm/**/*.test.ts"], testTimeout: 120_000, fileParallelism: false } },
