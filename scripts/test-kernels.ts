@@ -12,15 +12,19 @@ import { parseArgs } from "node:util"
 import { features, isExpected } from "../src/kernel/Features.ts"
 import { parseVersion } from "../src/kernel/internal/version.ts"
 import { MARK, type TestLine } from "../test/support/lineReporter.ts"
+import { bootArm64, fetchArm64 } from "./vm/arm64.ts"
 import { boot, installNeeds } from "./vm/boot.ts"
 import { fetchKernel, type KernelName, kernelNames } from "./vm/kernels.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
+/** One kernel on the other processor that is supported. */
+const ARM64 = "arm64"
+
 const { positionals: filter, values } = parseArgs({
   allowPositionals: true,
   options: {
-    kernel: { type: "string", multiple: true, default: [...kernelNames, "host"] },
+    kernel: { type: "string", multiple: true, default: [...kernelNames, ARM64, "host"] },
     seconds: { type: "string", default: "900" }
   }
 })
@@ -89,17 +93,20 @@ const runOnHost = (): Promise<Run> =>
     })
   })
 
-const runOn = async (name: KernelName): Promise<Run> => {
-  const kernel = fetchKernel(name, log)
-  const began = Date.now()
+const runOn = async (name: KernelName | typeof ARM64): Promise<Run> => {
   const output = collect()
-  const outcome = await boot(kernel, {
+  const options = {
     job: { command: vitest, directory: root, environment },
     seconds: Number(values.seconds),
-    megabytes: 1536,
     onOutput: output.add,
     onError: output.add
-  })
+  }
+  // An arm64 VM has its whole root in memory.
+  const vm = name === ARM64 ? fetchArm64(log) : fetchKernel(name, log)
+  const began = Date.now()
+  const outcome = "base" in vm
+    ? await bootArm64(vm, { ...options, megabytes: 3072 })
+    : await boot(vm, { ...options, megabytes: 1536 })
   const failed = output.tests.some((test) => test.state === "failed")
   const problem = outcome._tag === "TimedOut"
     ? `no end after ${outcome.seconds} s`
@@ -109,7 +116,7 @@ const runOn = async (name: KernelName): Promise<Run> => {
     ? undefined
     : `vitest ended with ${outcome.status}`
   const seconds = (Date.now() - began) / 1000
-  return { column: name, release: kernel.version, tests: output.tests, problem, seconds, output: output.rest() }
+  return { column: name, release: vm.version, tests: output.tests, problem, seconds, output: output.rest() }
 }
 
 /** A skip is allowed only for a feature that the table says this kernel does not have. */

@@ -42,8 +42,8 @@ const VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 const START_LIMIT = 90_000
 const POLL = 50
 
-/** How long VMs took to come up and to run is seen by `tail`ing their files: the newest bytes of one. */
-const follow = (path: string, emit: (chunk: Buffer) => void): () => void => {
+/** Emits what is new in a growing file, each time that the function it gives is called. */
+export const follow = (path: string, emit: (chunk: Buffer) => void): () => void => {
   const fd = openSync(path, "r")
   const buffer = Buffer.alloc(1 << 16)
   return () => {
@@ -55,7 +55,8 @@ const follow = (path: string, emit: (chunk: Buffer) => void): () => void => {
   }
 }
 
-const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
+export const sleep = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds))
 
 /** Runs in a mount namespace of its own: `/` and the file system of the working directory, read-only, shared by virtiofs. */
 const SHARE_ROOT = `
@@ -70,7 +71,7 @@ exec "$3" --socket-path="$1/virtiofs" -o source="$1/root" -o cache=always -o san
 `
 
 /** Dies with us, so that no VM outlives its run. */
-const tied = (command: ReadonlyArray<string>, stdout: number | "ignore") =>
+export const tied = (command: ReadonlyArray<string>, stdout: number | "ignore") =>
   spawn("setpriv", ["--pdeathsig", "KILL", ...command], { stdio: ["ignore", stdout, stdout] })
 
 const qemuArguments = (kernel: KernelFiles, directory: string, options: BootOptions): ReadonlyArray<string> => {
@@ -117,7 +118,7 @@ export const readReport = (directory: string): Outcome | undefined => {
     : { _tag: "Failed", reason: "output was cut", console: lastLines(join(directory, "console")) }
 }
 
-const lastLines = (path: string): string => readFileSync(path, "utf8").split("\n").slice(-60).join("\n")
+export const lastLines = (path: string): string => readFileSync(path, "utf8").split("\n").slice(-60).join("\n")
 
 /** How one attempt ended, and whether the command had begun. */
 interface Attempt {
@@ -188,19 +189,22 @@ export const boot = async (kernel: KernelFiles, options: BootOptions): Promise<O
   return (await bootOnce(kernel, options)).outcome
 }
 
-const packagesNeeded = () =>
+const packagesNeeded = (arm64: boolean) =>
   [
+    ...(arm64 ? [{ file: "/usr/bin/qemu-system-aarch64", name: "qemu-system-arm" }] : []),
     { file: "/usr/bin/qemu-system-x86_64", name: "qemu-system-x86" },
     { file: VIRTIOFSD, name: "qemu-system-common" },
     { file: "/usr/bin/gcc", name: "gcc" },
     { file: "/usr/lib/x86_64-linux-gnu/libc.a", name: "libc6-dev" },
     { file: "/usr/bin/xz", name: "xz-utils" },
+    { file: "/usr/bin/cpio", name: "cpio" },
     { file: "/usr/bin/setpriv", name: "util-linux" }
   ].filter(({ file }) => !existsSync(file)).map(({ name }) => name)
 
 /** Installs what a VM needs, where this is Debian and we are root; otherwise throws with what to do. */
-export const installNeeds = (log: (line: string) => void): void => {
-  const missing = packagesNeeded()
+export const installNeeds = (log: (line: string) => void, options?: { readonly arm64: boolean }): void => {
+  const arm64 = options?.arm64 ?? false
+  const missing = packagesNeeded(arm64)
   if (missing.length === 0) return
   const command = `apt-get install --no-install-recommends ${missing.join(" ")}`
   if (process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) throw new Error(`VMs need root, and: ${command}`)
@@ -214,5 +218,6 @@ export const installNeeds = (log: (line: string) => void): void => {
     ...quiet,
     stdio: [...quiet.stdio]
   })
-  if (packagesNeeded().length > 0) throw new Error(`${packagesNeeded().join(", ")} could not be installed`)
+  const still = packagesNeeded(arm64)
+  if (still.length > 0) throw new Error(`${still.join(", ")} could not be installed`)
 }

@@ -65,13 +65,15 @@ const mirror = (): { readonly uri: string; readonly signedBy: string } => {
 }
 
 /** apt with lists, cache and sources in a folder of its own. */
-const aptIn = (directory: string, suite: string) => {
+export const aptIn = (directory: string, suite: string, architecture: "amd64" | "arm64" = "amd64") => {
   const { signedBy, uri } = mirror()
   mkdirSync(join(directory, "lists/partial"), { recursive: true })
   mkdirSync(join(directory, "cache/archives/partial"), { recursive: true })
   writeFileSync(join(directory, "status"), "")
   writeFileSync(join(directory, "sources.list"), `deb [signed-by=${signedBy}] ${uri} ${suite} main\n`)
   const options = [
+    `APT::Architecture=${architecture}`,
+    `APT::Architectures=${architecture}`,
     `Dir::Etc::sourcelist=${directory}/sources.list`,
     "Dir::Etc::sourceparts=/dev/null",
     `Dir::State::Lists=${directory}/lists`,
@@ -90,7 +92,8 @@ const aptIn = (directory: string, suite: string) => {
     })
 }
 
-const dependencies = (show: string): ReadonlyArray<string> =>
+/** The packages that one depends on, by what apt-cache shows of it. */
+export const dependencies = (show: string): ReadonlyArray<string> =>
   (/^Depends: (.*)$/m.exec(show)?.[1] ?? "").split(/[,|]/).map((part) => part.trim().split(" ")[0]!)
 
 const onlyEntry = (directory: string): string => join(directory, readdirSync(directory)[0]!)
