@@ -183,15 +183,16 @@ const inPairs = async <A>(tasks: ReadonlyArray<() => Promise<A>>): Promise<Reado
   return results
 }
 
-const isKernelName = (name: string): name is KernelName => kernelNames.includes(name as KernelName)
+const isVirtual = (name: string): name is KernelName | typeof ARM64 =>
+  name === ARM64 || kernelNames.includes(name as KernelName)
 
 const main = async (): Promise<void> => {
-  const unknown = values.kernel.filter((name) => name !== "host" && !isKernelName(name))
+  const unknown = values.kernel.filter((name) => name !== "host" && !isVirtual(name))
   if (unknown.length > 0) {
-    throw new Error(`no kernel ${unknown.join(", ")}: there are ${kernelNames.join(", ")} and host`)
+    throw new Error(`no kernel ${unknown.join(", ")}: there are ${[...kernelNames, ARM64, "host"].join(", ")}`)
   }
-  const virtual = values.kernel.filter(isKernelName)
-  if (virtual.length > 0) installNeeds(log)
+  const virtual = values.kernel.filter(isVirtual)
+  if (virtual.length > 0) installNeeds(log, { arm64: virtual.includes(ARM64) })
   const runs = [...await inPairs(virtual.map((name) => () => runOn(name)))]
   // Last, and alone: tests on the host look at the whole process.
   if (values.kernel.includes("host")) runs.push(await runOnHost())

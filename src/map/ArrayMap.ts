@@ -24,8 +24,8 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
 import type { MapSpec } from "../spec/MapSpec.ts"
 import * as BpfMap from "./BpfMap.ts"
-import { closable } from "./internal/closable.ts"
 import { acquireElements, elementCall } from "./internal/elements.ts"
+import { extend, guard } from "./internal/handle.ts"
 
 /**
  * An array map of this process. Its operations are one system call each. After the scope has closed they fail with a
@@ -64,7 +64,7 @@ export const make = <V>(options: {
     const kernel = yield* Kernel
     const map = yield* BpfMap.make(spec)
     const elements = yield* acquireElements(kernel, map)
-    const open = yield* closable(map)
+    const open = guard(map)
 
     /** Runs an operation on the element at `index`, once that is checked and written as the key. */
     const at = <A>(index: number, operation: () => Effect.Effect<A, SystemCallError>) =>
@@ -75,23 +75,25 @@ export const make = <V>(options: {
         return operation()
       })
 
-    return {
-      ...map,
-      value,
-      lookup: (index) =>
-        at(index, () => {
-          const result = elements.lookup()
-          return result >= 0
-            ? Effect.succeed(value.read(elements.value.view, elements.value.bytes, 0))
-            : Effect.fail(toError(kernel, elementCall(map, "BPF_MAP_LOOKUP_ELEM"), result))
-        }),
-      update: (index, v) =>
-        at(index, () => {
-          value.write(elements.value.view, elements.value.bytes, 0, v)
-          const result = elements.update(bpf_map_update_flags.BPF_ANY)
-          return result >= 0
-            ? Effect.void
-            : Effect.fail(toError(kernel, elementCall(map, "BPF_MAP_UPDATE_ELEM"), result))
-        })
-    } satisfies ArrayMap<V>
+    return extend(
+      map,
+      {
+        value,
+        lookup: (index) =>
+          at(index, () => {
+            const result = elements.lookup()
+            return result >= 0
+              ? Effect.succeed(value.read(elements.value.view, elements.value.bytes, 0))
+              : Effect.fail(toError(kernel, elementCall(map, "BPF_MAP_LOOKUP_ELEM"), result))
+          }),
+        update: (index, v) =>
+          at(index, () => {
+            value.write(elements.value.view, elements.value.bytes, 0, v)
+            const result = elements.update(bpf_map_update_flags.BPF_ANY)
+            return result >= 0
+              ? Effect.void
+              : Effect.fail(toError(kernel, elementCall(map, "BPF_MAP_UPDATE_ELEM"), result))
+          })
+      } satisfies Omit<ArrayMap<V>, keyof BpfMap.BpfMap>
+    )
   }))

@@ -6,18 +6,19 @@
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
+import { errno } from "../abi/errno.ts"
 import { bpf_cmd } from "../abi/generated/enums.ts"
 import { bpf_attr_info, bpf_attr_map_create, bpf_map_info } from "../abi/generated/structs.ts"
 import { type MapType, mapTypes } from "../abi/names.ts"
 import { fill, readNumber, readText } from "../kernel/internal/attr.ts"
 import type { FeatureName } from "../kernel/Features.ts"
-import { acquireBlock, acquireFd, charged, run, withLocalScope } from "../kernel/internal/syscall.ts"
+import { acquireBlock, acquireDescriptor, charged, run, withLocalScope } from "../kernel/internal/syscall.ts"
 import { checkInteger, checkName } from "../kernel/internal/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
-import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapSpec } from "../spec/MapSpec.ts"
 
-/** A map of this process. `fd` is valid as long as the scope it was made in. */
+/** A map of this process. `fd` is -1 once the scope that it was made in has closed. */
 export interface BpfMap<T extends MapType = MapType> {
   readonly fd: number
   readonly spec: MapSpec<T>
@@ -37,6 +38,16 @@ export interface Info {
 
 /** `hash map "counters"`, as errors name a map. */
 export const describe = (spec: MapSpec): string => `${spec.type} map "${spec.name}"`
+
+/** @internal The error of an operation on a map whose scope has closed. */
+export const closedError = (spec: MapSpec): SystemCallError =>
+  new SystemCallError({
+    call: "bpf",
+    command: undefined,
+    subject: describe(spec),
+    errno: errno.EBADF,
+    hint: "The scope that the map was made in has closed"
+  })
 
 /** The features that families need beyond what every supported kernel has; for hints after a failure. */
 const needs: { readonly [K in MapType]?: FeatureName } = {
@@ -94,8 +105,13 @@ export const make = <const T extends MapType>(
       map_name: encodeName(spec.name)
     })
     const create = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size))
-    const fd = yield* Scope.provide(acquireFd(kernel, what, create), owner)
-    return { fd, spec }
+    const descriptor = yield* Scope.provide(acquireDescriptor(kernel, what, create), owner)
+    return {
+      get fd() {
+        return descriptor.fd
+      },
+      spec
+    }
   }))
 
 const readInfo = (kernel: KernelService, map: BpfMap): Effect.Effect<Info, SystemCallError> =>
@@ -122,4 +138,4 @@ const readInfo = (kernel: KernelService, map: BpfMap): Effect.Effect<Info, Syste
 
 /** What the kernel says of the map. Fails with `SystemCallError`, EBADF after its scope has closed. */
 export const info = (map: BpfMap): Effect.Effect<Info, SystemCallError, Kernel> =>
-  Effect.flatMap(Kernel, (kernel) => readInfo(kernel, map))
+  Effect.flatMap(Kernel, (kernel) => map.fd < 0 ? Effect.fail(closedError(map.spec)) : readInfo(kernel, map))

@@ -27,8 +27,8 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
 import type { MapSpec } from "../spec/MapSpec.ts"
 import * as BpfMap from "./BpfMap.ts"
-import { closable } from "./internal/closable.ts"
 import { acquireElements, elementCall, full } from "./internal/elements.ts"
+import { extend, guard } from "./internal/handle.ts"
 
 /** Whether an update may create an entry, replace one, or both (the default). */
 export type UpdateMode = "any" | "noexist" | "exist"
@@ -88,37 +88,41 @@ export const make = <K, V>(options: {
     const kernel = yield* Kernel
     const map = yield* BpfMap.make(spec)
     const elements = yield* acquireElements(kernel, map)
-    const open = yield* closable(map)
+    const open = guard(map)
 
     const writeKey = (k: K): void => key.write(elements.key.view, elements.key.bytes, 0, k)
     const refuse = (command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", result: number) =>
       Effect.fail(toError(kernel, elementCall(map, command), result))
 
-    return {
-      ...map,
-      key,
-      value,
-      lookup: (k) =>
-        open(() => {
-          writeKey(k)
-          const result = elements.lookup()
-          if (result >= 0) return Effect.succeed(Option.some(value.read(elements.value.view, elements.value.bytes, 0)))
-          return result === -errno.ENOENT ? Effect.succeedNone : refuse("BPF_MAP_LOOKUP_ELEM", result)
-        }),
-      update: (k, v, updateOptions) =>
-        open(() => {
-          writeKey(k)
-          value.write(elements.value.view, elements.value.bytes, 0, v)
-          const result = elements.update(modes[updateOptions?.mode ?? "any"])
-          if (result >= 0) return Effect.void
-          return result === -errno.E2BIG ? Effect.fail(full(map)) : refuse("BPF_MAP_UPDATE_ELEM", result)
-        }),
-      delete: (k) =>
-        open(() => {
-          writeKey(k)
-          const result = elements.delete()
-          if (result >= 0) return Effect.succeed(true)
-          return result === -errno.ENOENT ? Effect.succeed(false) : refuse("BPF_MAP_DELETE_ELEM", result)
-        })
-    } satisfies HashMap<K, V>
+    return extend(
+      map,
+      {
+        key,
+        value,
+        lookup: (k) =>
+          open(() => {
+            writeKey(k)
+            const result = elements.lookup()
+            if (result >= 0) {
+              return Effect.succeed(Option.some(value.read(elements.value.view, elements.value.bytes, 0)))
+            }
+            return result === -errno.ENOENT ? Effect.succeedNone : refuse("BPF_MAP_LOOKUP_ELEM", result)
+          }),
+        update: (k, v, updateOptions) =>
+          open(() => {
+            writeKey(k)
+            value.write(elements.value.view, elements.value.bytes, 0, v)
+            const result = elements.update(modes[updateOptions?.mode ?? "any"])
+            if (result >= 0) return Effect.void
+            return result === -errno.E2BIG ? Effect.fail(full(map)) : refuse("BPF_MAP_UPDATE_ELEM", result)
+          }),
+        delete: (k) =>
+          open(() => {
+            writeKey(k)
+            const result = elements.delete()
+            if (result >= 0) return Effect.succeed(true)
+            return result === -errno.ENOENT ? Effect.succeed(false) : refuse("BPF_MAP_DELETE_ELEM", result)
+          })
+      } satisfies Omit<HashMap<K, V>, keyof BpfMap.BpfMap>
+    )
   }))

@@ -24,6 +24,7 @@ import { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout } from "../layout/Layout.ts"
 import * as BpfMap from "./BpfMap.ts"
+import { extend } from "./internal/handle.ts"
 
 /** A ring buffer of this process, and the layout of its records. */
 export interface RingBufferMap<A> extends BpfMap.BpfMap<"ringbuf"> {
@@ -64,5 +65,5 @@ export const make = <A>(options: {
       maxEntries,
       flags: options.flags ?? 0
     })
-    return { ...map, record }
+    return extend(map, { record })
   })

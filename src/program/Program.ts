@@ -38,7 +38,7 @@ import type { VerifierError } from "./VerifierError.ts"
 
 export type { TestRunInput, TestRunResult } from "./internal/testRun.ts"
 
-/** A loaded program of a type. `fd` is valid as long as the scope it was loaded in. */
+/** A loaded program of a type. `fd` is -1 once the scope that it was loaded in has closed. */
 export interface Program<out T extends ProgramType = ProgramType> {
   readonly fd: number
   readonly type: T
@@ -78,6 +78,11 @@ const findMaps = (
         new InvalidArgument({ field: "maps", expected: `a map named ${name}`, actual: given === "" ? "none" : given })
       )
     }
+    if (map.fd < 0) {
+      return Result.fail(
+        new InvalidArgument({ field: `maps.${name}`, expected: "a map whose scope is open", actual: "a closed one" })
+      )
+    }
     fds.set(name, map.fd)
   }
   return Result.succeed(fds)
@@ -104,8 +109,14 @@ export const load = <T extends ProgramType>(
     if (invalid !== undefined) return yield* invalid
     const assembled = yield* Effect.fromResult(Asm.assemble(spec.instructions))
     const mapFds = yield* Effect.fromResult(findMaps(assembled, options?.maps ?? {}))
-    const fd = yield* loadProgram(kernel, spec, assembled, mapFds)
-    return { fd, type: spec.type, name: spec.name }
+    const descriptor = yield* loadProgram(kernel, spec, assembled, mapFds)
+    return {
+      get fd() {
+        return descriptor.fd
+      },
+      type: spec.type,
+      name: spec.name
+    }
   })
 
 /**

@@ -112,11 +112,14 @@ export const maps = (test: Test): void => {
 
   test("a handle that outlives its scope fails, and never touches the descriptor's next owner", () =>
     Effect.gen(function*() {
-      const stale = yield* Effect.scoped(
-        HashMap.make({ name: "first", key: Layout.u32, value: Layout.u32, maxEntries: 4 })
-      )
+      const { number, stale } = yield* Effect.scoped(Effect.gen(function*() {
+        const map = yield* HashMap.make({ name: "first", key: Layout.u32, value: Layout.u32, maxEntries: 4 })
+        return { number: map.fd, stale: map }
+      }))
       const next = yield* HashMap.make({ name: "second", key: Layout.u32, value: Layout.u32, maxEntries: 4 })
-      expect(next.fd).toBe(stale.fd)
+      expect(next.fd).toBe(number)
+      expect(stale.fd).toBe(-1)
+      expect(yield* fails(BpfMap.info(stale))).toMatchObject({ code: "EBADF" })
       expect(yield* fails(stale.update(1, 1))).toMatchObject({ _tag: "SystemCallError", code: "EBADF" })
       expect(yield* fails(stale.lookup(1))).toMatchObject({ code: "EBADF" })
       expect(yield* next.lookup(1)).toEqual(Option.none())

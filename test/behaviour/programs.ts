@@ -237,6 +237,20 @@ export const programs = (test: Test): void => {
       expect((error as { location?: string }).location).toMatch(/programs\.ts:\d+$/)
     }))
 
+  test("programs and maps whose scope has closed are refused, though their numbers are in use again", () =>
+    Effect.gen(function*() {
+      const [stale, map] = yield* Effect.scoped(Effect.all([
+        Program.load(filter([Asm.mov("r0", 0), Asm.exit()])),
+        ArrayMap.make({ name: "gone", value: Layout.u32, maxEntries: 1 })
+      ]))
+      yield* Program.load(filter([Asm.mov("r0", 1), Asm.exit()]))
+      yield* ArrayMap.make({ name: "next", value: Layout.u32, maxEntries: 1 })
+      expect(yield* Effect.flip(Program.testRun(stale, packet))).toMatchObject({ code: "EBADF" })
+      const spec = filter([Asm.ldMapFd("r1", "gone"), Asm.mov("r0", 0), Asm.exit()])
+      const error = yield* Effect.flip(Program.load(spec, { maps: { gone: map } }))
+      expect(error).toMatchObject({ _tag: "InvalidArgument", field: "maps.gone", actual: "a closed one" })
+    }))
+
   test("a map that was not given is named", () =>
     Effect.gen(function*() {
       const spec = filter([Asm.ldMapFd("r1", "toString"), Asm.mov("r0", 0), Asm.exit()])

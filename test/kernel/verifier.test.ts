@@ -23,17 +23,20 @@ describe("the verifier's log on this machine's kernel", () => {
 
   // The first buffer is 64 KiB, the second 1 MiB.
   for (const instructions of [10, 4_000, 60_000]) {
-    real(`is complete for a program of ${instructions} instructions, from the first to the one at fault`, () =>
-      Effect.gen(function*() {
-        const error = yield* Effect.flip(Program.load(rejectedAfter(instructions)))
-        expect(error._tag).toBe("VerifierError")
-        if (error._tag !== "VerifierError") return
-        expect(error.log.length).toBeGreaterThan(instructions * 20)
-        expect(error.log).toMatch(/^0: \(b7\) r1 = 0/m)
-        expect(error.log).toContain(`${instructions + 1}: (bf) r0 = r5`)
-        expect(error.log).toContain("R5 !read_ok")
-        expect(error.instruction).toBe(instructions + 1)
-        expect(error.location).toMatch(/verifier\.test\.ts:\d+$/)
-      }))
+    real(
+      `is complete for a program of ${instructions} instructions, from the first to the one at fault`,
+      () =>
+        Effect.gen(function*() {
+          const error = yield* Effect.flip(Program.load(rejectedAfter(instructions)))
+          expect(error._tag).toBe("VerifierError")
+          if (error._tag !== "VerifierError") return
+          expect(error.log.length).toBeGreaterThan(instructions * 20)
+          expect(error.log).toMatch(/^0: \(b7\) r1 = 0/m)
+          expect(error.log).toContain(`${instructions + 1}: (bf) r0 = r5`)
+          expect(error.log).toContain("R5 !read_ok")
+          expect(error.instruction).toBe(instructions + 1)
+          expect(error.location).toMatch(/verifier\.test\.ts:\d+$/)
+        })
+    )
   }
 })

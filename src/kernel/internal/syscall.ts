@@ -84,6 +84,27 @@ export const acquireFd = (
 ): Effect.Effect<number, SystemCallError, Scope.Scope> =>
   Effect.acquireRelease(attempt(kernel, what, call), (fd) => Effect.sync(() => kernel.close(fd)))
 
+/** A descriptor that a handle keeps: its number, or -1 once it is closed, when the number may be another object's. */
+export interface Descriptor {
+  readonly fd: number
+}
+
+/** As `acquireFd`, for handles that may outlive their scope: what they do then is EBADF, and never done to a stranger. */
+export const acquireDescriptor = (
+  kernel: KernelService,
+  what: Call,
+  call: () => number
+): Effect.Effect<Descriptor, SystemCallError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.map(attempt(kernel, what, call), (fd) => ({ fd })),
+    (descriptor) =>
+      Effect.sync(() => {
+        const { fd } = descriptor
+        descriptor.fd = -1
+        kernel.close(fd)
+      })
+  )
+
 /** A block of kernel-visible memory that is freed with the scope. */
 export const acquireBlock = (
   kernel: KernelService,

@@ -9,7 +9,14 @@ import { programTypes } from "../../abi/names.ts"
 import type { Assembled } from "../../isa/Asm.ts"
 import { sourceOf } from "../../isa/Instruction.ts"
 import { fill } from "../../kernel/internal/attr.ts"
-import { acquireBlock, acquireFd, type Call, charged, withLocalScope } from "../../kernel/internal/syscall.ts"
+import {
+  acquireBlock,
+  acquireDescriptor,
+  type Call,
+  charged,
+  type Descriptor,
+  withLocalScope
+} from "../../kernel/internal/syscall.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
 import type { ProgramSpec } from "../../spec/ProgramSpec.ts"
@@ -58,20 +65,20 @@ const locationOf = (program: Assembled, slot: number | undefined): string | unde
 const mayHaveLog = (error: SystemCallError): boolean =>
   ![errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EBADF, errno.EINTR].includes(error.errno as never)
 
-/** Loads an assembled program: a descriptor that is closed with the scope. */
+/** Loads an assembled program: a descriptor that is closed with the scope, and -1 from then on. */
 export const loadProgram = (
   kernel: KernelService,
   spec: ProgramSpec,
   program: Assembled,
   mapFds: ReadonlyMap<string, number>
-): Effect.Effect<number, VerifierError | SystemCallError, Scope.Scope> =>
+): Effect.Effect<Descriptor, VerifierError | SystemCallError, Scope.Scope> =>
   withLocalScope(Effect.fnUntraced(function*(owner) {
     const instructions = yield* instructionBlock(kernel, program, mapFds)
     const license = yield* textBlock(kernel, spec.license)
     const attr = yield* acquireBlock(kernel, bpf_attr_prog_load.size)
     const what: Call = { call: "bpf", command: "BPF_PROG_LOAD", subject: `${spec.type} program "${spec.name}"` }
 
-    const attempt = (log?: Block, logSize?: number): Effect.Effect<number, SystemCallError> => {
+    const attempt = (log?: Block, logSize?: number): Effect.Effect<Descriptor, SystemCallError> => {
       const size = fill(attr, bpf_attr_prog_load, {
         prog_type: programTypes[spec.type],
         insn_cnt: program.bytes.length / 8,
@@ -86,7 +93,7 @@ export const loadProgram = (
         for (let i = 1; i < MOST_ATTEMPTS && result === -errno.EAGAIN; i++) result = once()
         return result
       }
-      return Scope.provide(acquireFd(kernel, what, call), owner)
+      return Scope.provide(acquireDescriptor(kernel, what, call), owner)
     }
 
     const explain = (error: SystemCallError, log: string): VerifierError | SystemCallError => {
@@ -106,17 +113,17 @@ export const loadProgram = (
       refusal: SystemCallError,
       sizes: ReadonlyArray<number>,
       truncated: string
-    ): Effect.Effect<number, VerifierError | SystemCallError> => {
+    ): Effect.Effect<Descriptor, VerifierError | SystemCallError> => {
       const [logSize, ...larger] = sizes
       if (logSize === undefined) return Effect.fail(explain(refusal, truncated))
       return Effect.scoped(Effect.gen(function*() {
         const log = yield* acquireBlock(kernel, logSize)
         return yield* attempt(log, logSize).pipe(
-          Effect.map((fd) => ({ fd, error: refusal, log: "" })),
-          Effect.catch((error) => Effect.succeed({ fd: undefined, error, log: readLog(log) }))
+          Effect.map((loaded) => ({ loaded, error: refusal, log: "" })),
+          Effect.catch((error) => Effect.succeed({ loaded: undefined, error, log: readLog(log) }))
         )
       })).pipe(Effect.flatMap((outcome) => {
-        if (outcome.fd !== undefined) return Effect.succeed(outcome.fd)
+        if (outcome.loaded !== undefined) return Effect.succeed(outcome.loaded)
         if (outcome.error.errno === errno.ENOSPC) return withLog(refusal, larger, outcome.log)
         return Effect.fail(explain(outcome.error, outcome.log === "" ? truncated : outcome.log))
       }))

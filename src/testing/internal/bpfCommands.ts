@@ -143,7 +143,7 @@ const element = (world: World, command: number, attr: Attr): number => {
 const info = (world: World, attr: Attr): number => {
   const f = bpf_attr_info.fields
   const object = world.descriptors.any(attr.u32(f.bpf_fd))
-  if (object === undefined) return -errno.EBADF
+  if (object === undefined) return -errno.EBADFD // not EBADF: bpf_obj_get_info_by_fd() differs
   const out = new Uint8Array(256)
   const view = viewOf(out)
   const set = ({ offset }: { readonly offset: number }, value: number) => view.setUint32(offset, value, true)
