@@ -6,7 +6,8 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { expect } from "vitest"
-import { Kernel, SimulatedKernel } from "../../src/index.ts"
+import { type Features, Kernel, SimulatedKernel } from "../../src/index.ts"
+import { whyMissing } from "./features.ts"
 import { track, type Tracked } from "./tracked.ts"
 
 /** A test of a behaviour that every kernel has. */
@@ -57,11 +58,21 @@ const descriptors = (): ReadonlyArray<string> =>
 const bpfMappings = (): ReadonlyArray<string> =>
   readFileSync("/proc/self/maps", "utf8").split("\n").filter((line) => /bpf|perf_event/.test(line))
 
-/** Behaviour tests on this machine's kernel. */
-export const real: Test = (name, effect) =>
+/**
+ * Behaviour tests on this machine's kernel. A test that `needs` a feature is skipped, with the reason, on kernels that the
+ * table of features says are too old for it, and nowhere else.
+ */
+export const real = <E>(
+  name: string,
+  effect: () => Effect.Effect<void, E, Kernel.Kernel | Scope.Scope>,
+  options?: { readonly needs?: Features.FeatureName }
+): void => {
+  const missing = options?.needs === undefined ? undefined : whyMissing(options.needs)
+  if (missing !== undefined) return it(name, (context) => context.skip(true, missing))
   it.live(name, () =>
     Effect.gen(function*() {
       const before = { descriptors: descriptors(), mappings: bpfMappings() }
       yield* leavingNothing(effect()).pipe(Effect.provide(Kernel.layer))
       expect({ descriptors: descriptors(), mappings: bpfMappings() }, "left in the process").toEqual(before)
     }))
+}
