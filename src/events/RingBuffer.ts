@@ -101,7 +101,8 @@ const tooShort = (layout: Layout<unknown>, length: number): LayoutError =>
 /**
  * The records of a ring buffer, decoded by its layout, in order. Each chunk holds what was there, up to `batchSize`
  * records; with nothing there the stream waits without holding a thread. It ends only by failing or by being interrupted,
- * and then leaves the ring to the next reader, with what it had not taken.
+ * and then leaves the ring to the next reader. Records of a chunk are out of the ring: what an interrupted consumer, or
+ * `Stream.take`, leaves of one is gone.
  *
  * A record may be longer than the layout: the rest is ignored. Fails with `LayoutError` for a shorter one, after all
  * records before it, and with `SystemCallError` if the ring cannot be opened.
