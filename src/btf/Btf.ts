@@ -3,7 +3,7 @@
  * name, and answers what a tracer asks: how large is a type, and where in a struct does a member lie.
  *
  * It is pure: bytes in, values out. The kernel's own BTF is in `/sys/kernel/btf/vmlinux` (since 5.4, with
- * CONFIG_DEBUG_INFO_BTF): `Kernel.vmlinux` reads it. Types are indexed in typed arrays and decoded only
+ * CONFIG_DEBUG_INFO_BTF): `KernelBtf.load` reads it. Types are indexed in typed arrays and decoded only
  * when asked for: a kernel has over 100,000 of them.
  *
  * It reads little-endian BTF only, which is what x86-64 and arm64 kernels have.

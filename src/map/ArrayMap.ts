@@ -64,7 +64,7 @@ export const make = <V>(options: {
     const kernel = yield* Kernel
     const map = yield* BpfMap.make(spec)
     const elements = yield* acquireElements(kernel, map)
-    const open = guard(map)
+    const open = guard(map, elements)
 
     /** Runs an operation on the element at `index`, once that is checked and written as the key. */
     const at = <A>(index: number, operation: () => Effect.Effect<A, SystemCallError>) =>

@@ -88,7 +88,7 @@ export const make = <K, V>(options: {
     const kernel = yield* Kernel
     const map = yield* BpfMap.make(spec)
     const elements = yield* acquireElements(kernel, map)
-    const open = guard(map)
+    const open = guard(map, elements)
 
     const writeKey = (k: K): void => key.write(elements.key.view, elements.key.bytes, 0, k)
     const refuse = (command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM", result: number) =>

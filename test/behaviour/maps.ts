@@ -1,5 +1,7 @@
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import { expect } from "vitest"
 import { ArrayMap, BpfMap, HashMap, Kernel, Layout } from "../../src/index.ts"
 import type { Test } from "../support/kernels.ts"
@@ -123,6 +125,34 @@ export const maps = (test: Test): void => {
       expect(yield* fails(stale.update(1, 1))).toMatchObject({ _tag: "SystemCallError", code: "EBADF" })
       expect(yield* fails(stale.lookup(1))).toMatchObject({ code: "EBADF" })
       expect(yield* next.lookup(1)).toEqual(Option.none())
+    }))
+
+  test("a handle is closed as soon as its scope begins to close, and writes to no memory that is given back", () =>
+    Effect.gen(function*() {
+      const kernel = yield* Kernel.Kernel
+      const outer = yield* Effect.scope
+      const scope = yield* Scope.fork(outer)
+      const map = yield* Scope.provide(
+        HashMap.make({ name: "m", key: Layout.u32, value: Layout.u32, maxEntries: 4 }),
+        scope
+      )
+      // Watches the door: at each thing given back, the handle is tried once more.
+      const outcomes: Array<string> = []
+      const attempt = () => {
+        const exit = Effect.runSyncExit(map.update(1, 1))
+        outcomes.push(exit._tag === "Success" ? "ok" : String(exit.cause.reasons.map((r) => "error" in r && r.error)))
+      }
+      const { free } = kernel
+      Object.assign(kernel, {
+        free: (block: Kernel.Block) => {
+          free(block)
+          attempt()
+        }
+      })
+      yield* Scope.close(scope, Exit.void)
+      Object.assign(kernel, { free })
+      expect(outcomes.length).toBeGreaterThan(1)
+      for (const outcome of outcomes) expect(outcome).toContain("EBADF")
     }))
 
   test("the door refuses freed memory", () =>

@@ -18,6 +18,8 @@ const SIZE_OF_KEY_ONLY = bpf_attr_map_elem.fields.key.offset + bpf_attr_map_elem
 
 /** The blocks of one map, and its calls. The caller fills `key` and `value` first. */
 export interface Elements {
+  /** False from the moment that the scope begins to release any of this. */
+  readonly isLive: () => boolean
   readonly key: Block
   readonly value: Block
   readonly lookup: () => number
@@ -42,6 +44,7 @@ export const acquireElements = (
     }
     const setFlags = (value: number): void => attr.view.setUint32(flags.offset, value, true)
     return {
+      isLive: () => attr.live, // acquired last, so released first
       key,
       value,
       lookup: () => {
