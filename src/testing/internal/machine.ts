@@ -8,7 +8,7 @@ import { Arena, type Slab } from "../../kernel/internal/arena.ts"
 import { parseVersion } from "../../kernel/internal/version.ts"
 import type { KernelService, Mapping, Watch } from "../../kernel/Kernel.ts"
 import type { ProgramTrap } from "../ProgramTrap.ts"
-import { bpf, type World } from "./bpfCommands.ts"
+import { bpf } from "./bpfCommands.ts"
 import { Descriptors } from "./descriptors.ts"
 import { makeFiles } from "./files.ts"
 import { makeHelpers } from "./helpers.ts"
@@ -16,6 +16,7 @@ import { run } from "./interpreter.ts"
 import type { SimulatedMap } from "./maps.ts"
 import { addressOf, AddressSpace } from "./memory.ts"
 import { defaultTask, mapTask, type Task } from "./tasks.ts"
+import type { World } from "./world.ts"
 
 export interface MachineOptions {
   readonly release: string

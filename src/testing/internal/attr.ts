@@ -1,0 +1,36 @@
+// The bytes of `union bpf_attr` as a command of the simulated kernel reads and writes them.
+import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
+import { viewOf } from "./memory.ts"
+
+/** The size of `union bpf_attr` in this kernel. */
+export const ATTR_SIZE = bpf_attr_prog_load.size
+
+/** A command's attr: fields by name, and zero for those that the caller did not pass. */
+export class Attr {
+  readonly bytes = new Uint8Array(ATTR_SIZE)
+  private readonly view = viewOf(this.bytes)
+  constructor(bytes: Uint8Array) {
+    this.bytes.set(bytes.subarray(0, ATTR_SIZE))
+  }
+  u32({ offset }: { readonly offset: number }): number {
+    return this.view.getUint32(offset, true)
+  }
+  address({ offset }: { readonly offset: number }): bigint {
+    return this.view.getBigUint64(offset, true)
+  }
+  set({ offset }: { readonly offset: number }, value: number): void {
+    this.view.setUint32(offset, value, true)
+  }
+  text({ offset, size }: { readonly offset: number; readonly size: number }): string {
+    const bytes = this.bytes.subarray(offset, offset + size)
+    const end = bytes.indexOf(0)
+    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end))
+  }
+}
+
+/** The name of a number in one of the tables of `abi/names.ts`. */
+export const nameOf = <T extends string>(table: { readonly [K in T]: number }, value: number): T | undefined =>
+  (Object.keys(table) as Array<T>).find((name) => table[name] === value)
+
+/** True for a name that the kernel takes for an object (`bpf_obj_name_cpy`). */
+export const isName = (name: string): boolean => /^[A-Za-z0-9_.]{0,15}$/.test(name)
