@@ -34,6 +34,7 @@ const enums = [
   "bpf_task_fd_type",
   "tcx_action_base",
   "xdp_action",
+  "sk_action",
   "perf_type_id",
   "perf_hw_id",
   "perf_sw_ids",
@@ -69,7 +70,20 @@ const structs = [
   "perf_event_attr",
   "epoll_event",
   "xdp_md",
-  "__sk_buff"
+  "__sk_buff",
+  "bpf_sock",
+  "bpf_tcp_sock",
+  "bpf_sock_tuple",
+  "bpf_sock_addr",
+  "bpf_sock_ops",
+  "sk_msg_md",
+  "sk_reuseport_md",
+  "bpf_sysctl",
+  "bpf_sockopt",
+  "bpf_cgroup_dev_ctx",
+  "bpf_sk_lookup",
+  "bpf_flow_keys",
+  "bpf_nf_ctx"
 ]
 
 /** The parts of `union bpf_attr`: our name for each, and the member (or first member, of an anonymous part) that finds it. */

@@ -1,5 +1,5 @@
 // The UAPI's names without their prefix and in lower case, as bpftool prints them: `"hash"` for BPF_MAP_TYPE_HASH.
-import { bpf_cmd, bpf_map_type, bpf_prog_type } from "./generated/enums.ts"
+import { bpf_attach_type, bpf_cmd, bpf_map_type, bpf_prog_type } from "./generated/enums.ts"
 
 type Short<Enum, Prefix extends string> = {
   [K in keyof Enum & string]: K extends `${Prefix}${infer Rest}` ? Rest extends `_${string}` ? never : Lowercase<Rest>
@@ -21,8 +21,12 @@ export type MapType = Exclude<Short<typeof bpf_map_type, "BPF_MAP_TYPE_">, "unsp
 /** The types of program, by bpftool's names. */
 export type ProgramType = Exclude<Short<typeof bpf_prog_type, "BPF_PROG_TYPE_">, "unspec">
 
+/** The ways to attach that a program can be made for: `"trace_fentry"` for BPF_TRACE_FENTRY. */
+export type AttachType = Short<typeof bpf_attach_type, "BPF_">
+
 export const mapTypes: { readonly [K in MapType]: number } = shorten(bpf_map_type, "BPF_MAP_TYPE_")
 export const programTypes: { readonly [K in ProgramType]: number } = shorten(bpf_prog_type, "BPF_PROG_TYPE_")
+export const attachTypes: { readonly [K in AttachType]: number } = shorten(bpf_attach_type, "BPF_")
 
 const commandNames = new Map<number, string>()
 // Old spellings of a number stand after the current one in the enum.

@@ -26,8 +26,11 @@ export const fcntl = { F_DUPFD_CLOEXEC: 1030 } as const
 /** include/uapi/asm-generic/resource.h */
 export const resource = { RLIMIT_MEMLOCK: 8, RLIM_INFINITY: 2n ** 64n - 1n } as const
 
-/** include/uapi/linux/mount.h; kernel 5.2 */
-export const mount = { FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1 } as const
+/** include/uapi/linux/mount.h, the first two from kernel 5.2; MNT_DETACH is of include/linux/fs.h */
+export const mount = { FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1, MNT_DETACH: 2 } as const
+
+/** include/uapi/linux/magic.h */
+export const magic = { BPF_FS_MAGIC: 0xcafe4a11 } as const
 
 /** include/uapi/linux/perf_event.h: _IO('$', n) and _IOW('$', 8, __u32) */
 export const perf = {

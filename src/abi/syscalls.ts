@@ -5,6 +5,6 @@
 export type Architecture = "x64" | "arm64"
 
 export const syscalls = {
-  x64: { bpf: 321, perf_event_open: 298, fsopen: 430, fsconfig: 431, fsmount: 432 },
-  arm64: { bpf: 280, perf_event_open: 241, fsopen: 430, fsconfig: 431, fsmount: 432 }
+  x64: { bpf: 321, perf_event_open: 298, fsopen: 430, fsconfig: 431, fsmount: 432, pidfd_open: 434 },
+  arm64: { bpf: 280, perf_event_open: 241, fsopen: 430, fsconfig: 431, fsmount: 432, pidfd_open: 434 }
 } as const satisfies Record<Architecture, Record<string, number>>

@@ -1,23 +1,94 @@
 /**
  * BPF instructions as data. An instruction is 8 bytes for the kernel, or 16 for a 64-bit immediate: an opcode, two
- * registers, an offset and an immediate. Here it may also hold a symbolic reference, to a label or a map, that is
- * replaced by a number when the program is assembled or loaded.
+ * registers, an offset and an immediate. Here it may also hold a symbolic reference, to a label, a function, a map or a
+ * type of the kernel, that is replaced by a number when the program is assembled or loaded.
  *
  * Source of the encoding: RFC 9669, and `struct bpf_insn` in `include/uapi/linux/bpf.h`.
+ *
+ * @example
+ * ```ts
+ * import { Instruction } from "effect-ebpf"
+ *
+ * // r0 = 1; exit
+ * const bytes = Instruction.encode([
+ *   Instruction.make({ opcode: 0xb7, dst: 0, immediate: 1 }),
+ *   Instruction.make({ opcode: 0x95 })
+ * ])
+ * console.log(Instruction.decode(bytes))
+ * ```
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import type { LazySource, SourceLocation } from "./internal/source.ts"
-import { WIDE_LOAD } from "./opcodes.ts"
+import { CALL, calls, classes, CONDITIONAL_JUMP, EXIT, INDIRECT_JUMP, LONG_JUMP, pseudo, WIDE_LOAD } from "./opcodes.ts"
 
 export type { SourceLocation } from "./internal/source.ts"
 
+/** What an instruction needs of a map: its name, or a handle of the map modules, whose `fd` is read at load. */
+export interface MapHandle {
+  /** -1 once the map is closed. */
+  readonly fd: number
+  readonly spec: { readonly name: string }
+}
+
+/**
+ * What CO-RE (compile once, run everywhere) asks of the target kernel's types, in the words of the UAPI's
+ * `enum bpf_core_relo_kind`. Local type ids are not among them: programs made here have no types of their own.
+ */
+export type CoreKind =
+  | "field_byte_offset"
+  | "field_byte_size"
+  | "field_exists"
+  | "field_signed"
+  | "field_lshift_u64"
+  | "field_rshift_u64"
+  | "type_id_target"
+  | "type_exists"
+  | "type_size"
+  | "type_matches"
+  | "enumval_exists"
+  | "enumval_value"
+
+/** What a type must be like for `type_matches`: its kind, and the kinds of the members or enumerators that it must have. */
+export interface CoreShape {
+  readonly kind: "struct" | "union" | "enum" | "int" | "typedef"
+  /** Members by name, each with the kind that it must have behind typedefs and qualifiers. */
+  readonly members?: { readonly [name: string]: "int" | "float" | "pointer" | "array" | "struct" | "union" | "enum" }
+  /** The names that an enum must have. */
+  readonly values?: ReadonlyArray<string>
+}
+
+/** A number that depends on the target kernel's types. */
+export interface CoreReference {
+  readonly _tag: "Core"
+  readonly kind: CoreKind
+  /** A type by name, `"task_struct"`, or with its keyword where the name alone is not enough, `"struct task_struct"`. */
+  readonly type: string
+  /** A path of members such as `"mm.owner"`, `"a[3]"` or through pointers `"mm->owner"`; or an enumerator. */
+  readonly member: string | undefined
+  readonly shape: CoreShape | undefined
+}
+
 /** What stands for a number that is not known yet. */
 export type Reference =
-  /** A jump target in the same program; becomes the offset. */
+  /** A jump target in the same function; becomes the offset, or the immediate of a long jump. */
   | { readonly _tag: "Label"; readonly name: string }
-  /** A map by the name under which it is given to `Program.load`; becomes the immediate of a wide load. */
-  | { readonly _tag: "Map"; readonly name: string }
+  /** A function of the same program; becomes the distance in the immediate of a call or a wide load. */
+  | { readonly _tag: "Function"; readonly name: string }
+  /**
+   * A map, by the name under which it is given to `Program.load` or by its handle; its descriptor becomes the lower half
+   * of a wide load's immediate.
+   */
+  | { readonly _tag: "Map"; readonly name: string; readonly handle?: MapHandle | undefined }
+  /** A function of the kernel that programs may call, by name; becomes the BTF id in the immediate of a call. */
+  | { readonly _tag: "Kfunc"; readonly name: string }
+  /** A variable of the kernel, by name; becomes the BTF id in the immediate of a wide load. */
+  | { readonly _tag: "KernelVariable"; readonly name: string }
+  /**
+   * A number from the target kernel's types: the offset of a load or store, and the immediate of all else. `access` also
+   * gives a load the size of the field.
+   */
+  | CoreReference & { readonly access?: boolean }
 
 /**
  * One instruction. `immediate` is a `bigint` in a wide load only. Registers are 0 to 10, where 10 is the read-only frame
@@ -46,6 +117,7 @@ export class DecodeError extends Data.TaggedError("DecodeError")<{
   }
 }
 
+/** An instruction of its parts; those left out are zero. */
 export const make = (parts: {
   readonly opcode: number
   readonly dst?: number
@@ -70,6 +142,27 @@ export const isWide = (instruction: Instruction): boolean => instruction.opcode 
 
 /** How many slots of 8 bytes it takes: 1 or 2. */
 export const slots = (instruction: Instruction): number => isWide(instruction) ? 2 : 1
+
+/** True for a call of a function in the same program. */
+export const isLocalCall = ({ opcode, src }: Instruction): boolean => opcode === CALL && src === calls.BPF_PSEUDO_CALL
+
+/** True for the wide load of a function's address, for helpers that call it back. */
+export const isFunctionAddress = ({ opcode, src }: Instruction): boolean =>
+  opcode === WIDE_LOAD && src === pseudo.BPF_PSEUDO_FUNC
+
+/** True for a jump of any kind; calls and exits are none. */
+export const isJump = ({ opcode }: Instruction): boolean => {
+  if (opcode === CALL || opcode === EXIT) return false
+  const operation = opcode & 0xf0
+  const jumpClass = opcode & 7
+  return jumpClass === classes.BPF_JMP32 || (jumpClass === classes.BPF_JMP && operation <= CONDITIONAL_JUMP)
+}
+
+/** How many slots a jump goes beyond the next one; `undefined` for other instructions, and where a register tells it. */
+export const jumpDistance = (instruction: Instruction): number | undefined => {
+  if (!isJump(instruction) || instruction.opcode === INDIRECT_JUMP) return undefined
+  return instruction.opcode === LONG_JUMP ? Number(instruction.immediate) : instruction.offset
+}
 
 /** Where the instruction was written, if it was made by `Asm`. */
 export const sourceOf = (instruction: Instruction): SourceLocation | undefined => instruction.source?.location
@@ -99,37 +192,32 @@ export const encode = (instructions: ReadonlyArray<Instruction>): Uint8Array => 
   return bytes
 }
 
-/** The instructions in bytes. Any opcode is taken; only a length that is no multiple of 8, and a wide
- * load whose second slot is missing or holds more than its immediate, fail. */
+const failure = (index: number, expected: string, actual: string): Result.Result<never, DecodeError> =>
+  Result.fail(new DecodeError({ index, expected, actual }))
+
+/**
+ * The instructions in bytes. Any opcode is taken; only a length that is no multiple of 8, and a wide load whose second
+ * slot is missing or holds more than its immediate, fail.
+ */
 export const decode = (bytes: Uint8Array): Result.Result<ReadonlyArray<Instruction>, DecodeError> => {
   if (bytes.length % 8 !== 0) {
-    return Result.fail(
-      new DecodeError({
-        index: Math.floor(bytes.length / 8),
-        expected: "a multiple of 8 bytes",
-        actual: `${bytes.length} bytes`
-      })
-    )
+    return failure(Math.floor(bytes.length / 8), "a multiple of 8 bytes", `${bytes.length} bytes`)
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const out: Array<Instruction> = []
   for (let at = 0; at < bytes.length; at += 8) {
     const opcode = view.getUint8(at)
     const registers = view.getUint8(at + 1)
+    const offset = view.getInt16(at + 2, true)
     const low = view.getInt32(at + 4, true)
     let immediate: number | bigint = low
     if (opcode === WIDE_LOAD) {
-      if (at + 16 > bytes.length) {
-        return Result.fail(new DecodeError({ index: at / 8, expected: "a second slot", actual: "the end" }))
-      }
+      if (at + 16 > bytes.length) return failure(at / 8, "a second slot", "the end")
       if (view.getUint32(at + 8, true) !== 0) {
-        return Result.fail(
-          new DecodeError({ index: at / 8 + 1, expected: "a second slot of nothing but an immediate", actual: "more" })
-        )
+        return failure(at / 8 + 1, "a second slot of nothing but an immediate", "more")
       }
       immediate = (BigInt(view.getUint32(at + 12, true)) << 32n) | BigInt(low >>> 0)
     }
-    const offset = view.getInt16(at + 2, true)
     out.push(make({ opcode, dst: registers & 15, src: registers >> 4, offset, immediate }))
     if (opcode === WIDE_LOAD) at += 8
   }

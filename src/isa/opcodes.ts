@@ -1,5 +1,5 @@
-// Opcode fields. They are macros, so BTF does not have them.
-// Source: include/uapi/linux/bpf_common.h, include/uapi/linux/bpf.h; described in RFC 9669.
+// Opcode fields, and the numbers that stand in other fields to tell operations apart. They are macros, so BTF does not
+// have them. Source: include/uapi/linux/bpf_common.h, include/uapi/linux/bpf.h; described in RFC 9669.
 
 /** Instruction classes: the low 3 bits of the opcode. */
 export const classes = {
@@ -26,7 +26,7 @@ export const modes = {
   BPF_ATOMIC: 0xc0
 } as const
 
-/** Where the second operand comes from: bit 3. */
+/** Where the second operand comes from: bit 3. In a byte swap of class ALU it tells the byte order. */
 export const sources = { BPF_K: 0x00, BPF_X: 0x08 } as const
 
 /** Arithmetic: the high 4 bits of ALU and ALU64. */
@@ -62,16 +62,57 @@ export const jumps = {
   BPF_JLT: 0xa0,
   BPF_JLE: 0xb0,
   BPF_JSLT: 0xc0,
-  BPF_JSLE: 0xd0
+  BPF_JSLE: 0xd0,
+  /** A jump that the kernel decides on; kernel 6.9. */
+  BPF_JCOND: 0xe0
 } as const
+
+/** The source register field of `BPF_JMP | BPF_JCOND`. */
+export const conditions = { BPF_MAY_GOTO: 0 } as const
+
+/** The immediate of `BPF_STX | BPF_ATOMIC`. With BPF_FETCH the old value comes back in the source register. */
+export const atomics = {
+  BPF_ADD: 0x00,
+  BPF_OR: 0x40,
+  BPF_AND: 0x50,
+  BPF_XOR: 0xa0,
+  BPF_FETCH: 0x01,
+  BPF_XCHG: 0xe1,
+  BPF_CMPXCHG: 0xf1,
+  BPF_LOAD_ACQ: 0x100,
+  BPF_STORE_REL: 0x110
+} as const
+
+/** The offset of `BPF_DIV` and `BPF_MOD` that makes them signed; kernel 6.6. */
+export const SIGNED = 1
+
+/** The offset of a register `BPF_MOV` of class ALU64 that casts between address spaces, for arenas; kernel 6.9. */
+export const BPF_ADDR_SPACE_CAST = 1
 
 /** What the source register field means in a wide load (`BPF_LD | BPF_IMM | BPF_DW`). */
 export const pseudo = {
   BPF_PSEUDO_MAP_FD: 1,
   BPF_PSEUDO_MAP_VALUE: 2,
   BPF_PSEUDO_BTF_ID: 3,
-  BPF_PSEUDO_FUNC: 4
+  BPF_PSEUDO_FUNC: 4,
+  BPF_PSEUDO_MAP_IDX: 5,
+  BPF_PSEUDO_MAP_IDX_VALUE: 6
 } as const
+
+/** What the source register field means in a call; 0 is a helper. */
+export const calls = { BPF_PSEUDO_CALL: 1, BPF_PSEUDO_KFUNC_CALL: 2 } as const
 
 /** `BPF_LD | BPF_IMM | BPF_DW`: the one instruction that takes two slots. */
 export const WIDE_LOAD = 0x18
+/** `BPF_JMP32 | BPF_JA`: the long jump, whose distance is in the immediate; kernel 6.6. */
+export const LONG_JUMP = 0x06
+/** `BPF_JMP | BPF_JA` */
+export const JUMP = 0x05
+/** `BPF_JMP | BPF_JA | BPF_X`: the jump to an address in a register; kernel 6.19. */
+export const INDIRECT_JUMP = 0x0d
+/** `BPF_JMP | BPF_CALL` */
+export const CALL = 0x85
+/** `BPF_JMP | BPF_EXIT` */
+export const EXIT = 0x95
+/** `BPF_JMP | BPF_JCOND` */
+export const CONDITIONAL_JUMP = 0xe5

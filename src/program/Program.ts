@@ -24,18 +24,29 @@
  * ```
  */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { errno } from "../abi/errno.ts"
 import type { ProgramType } from "../abi/names.ts"
+import type * as Btf from "../btf/Btf.ts"
 import * as Asm from "../isa/Asm.ts"
+import { allOrNothing } from "../kernel/internal/syscall.ts"
 import { checkName } from "../kernel/internal/validate.ts"
-import { Kernel } from "../kernel/Kernel.ts"
-import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
+import { Kernel, type KernelService } from "../kernel/Kernel.ts"
+import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import * as KernelBtf from "../relocate/KernelBtf.ts"
+import { patch } from "../relocate/internal/patch.ts"
+import type { RelocationError } from "../relocate/Relocation.ts"
 import type { ProgramSpec } from "../spec/ProgramSpec.ts"
-import { loadProgram } from "./internal/load.ts"
+import { attachmentOf, needsBtf } from "./internal/attachTo.ts"
+import { handle } from "./internal/handle.ts"
+import { acquireById, type Info, nextId, openByFd, openById, readInfo } from "./internal/info.ts"
+import { checkFlags, loadProgram } from "./internal/load.ts"
+import { findMaps, type MapReference, withMaps } from "./internal/maps.ts"
 import { runTest, type TestRunInput, type TestRunResult } from "./internal/testRun.ts"
 import type { VerifierError } from "./VerifierError.ts"
 
+export type { Info } from "./internal/info.ts"
 export type { TestRunInput, TestRunResult } from "./internal/testRun.ts"
 
 /** A loaded program of a type. `fd` is -1 once the scope that it was loaded in has closed. */
@@ -60,63 +71,57 @@ export type TestRunnable =
   | "sk_lookup"
   | "syscall"
 
-/** What a program needs of a map: any handle of the map modules is one. */
-export interface MapReference {
-  readonly fd: number
+export type { MapReference } from "./internal/maps.ts"
+
+/** The fields of `Program.load`'s options. */
+export interface LoadOptions {
+  /** The maps that the program refers to by name. Those that it refers to by handle need not be here. */
+  readonly maps?: { readonly [name: string]: MapReference }
+  /** The kernel's types; read from it when the program refers to them, unless given. `KernelBtf.load` gives them. */
+  readonly btf?: Btf.Btf
 }
 
-const findMaps = (
-  assembled: Asm.Assembled,
-  maps: { readonly [name: string]: MapReference }
-): Result.Result<ReadonlyMap<string, number>, InvalidArgument> => {
-  const fds = new Map<string, number>()
-  for (const name of assembled.maps.keys()) {
-    const map = Object.hasOwn(maps, name) ? maps[name] : undefined
-    if (map === undefined) {
-      const given = Object.keys(maps).join(", ")
-      return Result.fail(
-        new InvalidArgument({ field: "maps", expected: `a map named ${name}`, actual: given === "" ? "none" : given })
-      )
-    }
-    if (map.fd < 0) {
-      return Result.fail(
-        new InvalidArgument({ field: `maps.${name}`, expected: "a map whose scope is open", actual: "a closed one" })
-      )
-    }
-    fds.set(name, map.fd)
-  }
-  return Result.succeed(fds)
-}
+/** All that loading can fail with. */
+export type LoadError =
+  | Asm.AsmError
+  | InvalidArgument
+  | RelocationError
+  | Btf.BtfError
+  | VerifierError
+  | SystemCallError
+
+/** The kernel's types, where the program needs them. */
+const typesFor = (kernel: KernelService, spec: ProgramSpec, program: Asm.Assembled, given: Btf.Btf | undefined) =>
+  given !== undefined || (program.unresolved.length === 0 && !needsBtf(spec))
+    ? Effect.succeed(given)
+    : KernelBtf.shared(kernel)
 
 /**
- * Assembles and loads a program, which is closed with the scope. `maps` are those that it refers to, by the names it
- * uses.
+ * Assembles and loads a program, which is closed with the scope. It carries the lines of TypeScript that made it, which
+ * the verifier's log then shows, where the kernel takes them.
  *
- * Fails with `AsmError` for a program that cannot be assembled, `InvalidArgument` for a bad name or a missing map,
- * `VerifierError` with the whole log when the verifier rejects it, and `SystemCallError` for any other refusal.
+ * Fails with `AsmError` for a program that cannot be assembled, `InvalidArgument` for a bad name, a missing map or
+ * something to attach to that is not there, `VerifierError` with the whole log when the verifier rejects it, and
+ * `SystemCallError` for any other refusal. For programs that refer to the kernel's types also with `RelocationError` for
+ * a reference that no kernel can have, and with `BtfError` or `SystemCallError` where its types cannot be read.
  */
 export const load = <T extends ProgramType>(
   spec: ProgramSpec<T>,
-  options?: { readonly maps?: { readonly [name: string]: MapReference } }
-): Effect.Effect<
-  Program<T>,
-  Asm.AsmError | InvalidArgument | VerifierError | SystemCallError,
-  Kernel | Scope.Scope
-> =>
+  options?: LoadOptions
+): Effect.Effect<Program<T>, LoadError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
-    const invalid = checkName("name", spec.name)
+    const invalid = checkName("name", spec.name) ?? checkFlags(spec)
     if (invalid !== undefined) return yield* invalid
-    const assembled = yield* Effect.fromResult(Asm.assemble(spec.instructions))
-    const mapFds = yield* Effect.fromResult(findMaps(assembled, options?.maps ?? {}))
-    const descriptor = yield* loadProgram(kernel, spec, assembled, mapFds)
-    return {
-      get fd() {
-        return descriptor.fd
-      },
-      type: spec.type,
-      name: spec.name
-    }
+    const program = yield* Effect.fromResult(Asm.assemble(spec.instructions))
+    const mapFds = yield* Effect.fromResult(findMaps(program, options?.maps ?? {}))
+    const btf = yield* typesFor(kernel, spec, program, options?.btf)
+    const attachment = yield* Effect.fromResult(attachmentOf(spec, btf))
+    const patched = btf === undefined
+      ? { bytes: program.bytes, poisoned: new Map<number, RelocationError>() }
+      : yield* Effect.fromResult(patch(program, btf))
+    const bytes = withMaps(patched.bytes, mapFds)
+    return handle(yield* loadProgram(kernel, { ...patched, spec, program, bytes, attachment }), spec.type, spec.name)
   })
 
 /**
@@ -133,3 +138,65 @@ export const testRun = (
   input?: TestRunInput
 ): Effect.Effect<TestRunResult, InvalidArgument | SystemCallError, Kernel> =>
   Effect.flatMap(Kernel, (kernel) => runTest(kernel, program, input ?? {}))
+
+/** The error of an operation on a program whose scope has closed. */
+const closedError = (program: Program): SystemCallError =>
+  new SystemCallError({
+    call: "bpf",
+    command: undefined,
+    subject: `${program.type} program "${program.name}"`,
+    errno: errno.EBADF,
+    hint: "The scope that the program was loaded in has closed"
+  })
+
+/** What the kernel says of the program. Fails with `SystemCallError`, EBADF after its scope has closed. */
+export const info = (program: Program): Effect.Effect<Info, InvalidArgument | SystemCallError, Kernel> =>
+  Effect.flatMap(Kernel, (kernel): Effect.Effect<Info, InvalidArgument | SystemCallError> =>
+    program.fd < 0
+      ? Effect.fail(closedError(program))
+      : readInfo(kernel, program.fd, `${program.type} program "${program.name}"`))
+
+/**
+ * Opens a program of the system by its id, which must be of the type given. It is closed with the scope, and stays loaded
+ * as long as something else refers to it. Needs CAP_SYS_ADMIN.
+ *
+ * Fails with `SystemCallError` ENOENT for an unknown id, and with `InvalidArgument` for a program of another type.
+ */
+export const fromId = <const T extends ProgramType>(
+  type: T,
+  id: number
+): Effect.Effect<Program<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.flatMap(Kernel, (kernel) => openById(kernel, type, id)))
+
+/**
+ * Opens the program that a descriptor of this process refers to, such as one inherited or received. The descriptor stays
+ * the caller's: a duplicate is made, and closed with the scope.
+ *
+ * Fails with `SystemCallError` EBADF for a closed one, and with `InvalidArgument` for that of no program or of another
+ * type.
+ */
+export const fromFd = <const T extends ProgramType>(
+  type: T,
+  fd: number
+): Effect.Effect<Program<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.flatMap(Kernel, (kernel) => openByFd(kernel, type, fd)))
+
+/** All programs of the system, by ascending id. Those that come and go meanwhile may be missing. Needs CAP_SYS_ADMIN. */
+export const list: Stream.Stream<Info, InvalidArgument | SystemCallError, Kernel> = Stream.unwrap(
+  Effect.map(Kernel, (kernel) => {
+    const infoOf = (id: number): Effect.Effect<Info | undefined, InvalidArgument | SystemCallError> =>
+      Effect.flatMap(acquireById(kernel, id), ({ fd }) => readInfo(kernel, fd, `the program of id ${id}`)).pipe(
+        Effect.scoped,
+        Effect.catchIf(
+          (error) => error._tag === "SystemCallError" && error.errno === errno.ENOENT,
+          () => Effect.undefined
+        )
+      )
+    const after = (id: number): Effect.Effect<readonly [Info, number] | undefined, InvalidArgument | SystemCallError> =>
+      Effect.flatMap(nextId(kernel, id), (next) =>
+        next === undefined
+          ? Effect.undefined
+          : Effect.flatMap(infoOf(next), (found) => found === undefined ? after(next) : Effect.succeed([found, next])))
+    return Stream.unfold(0, after)
+  })
+)

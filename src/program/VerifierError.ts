@@ -14,11 +14,15 @@ export class VerifierError extends Data.TaggedError("VerifierError")<{
   readonly log: string
   readonly instruction: number | undefined
   readonly location: string | undefined
+  /** What the kernel has not, where the instruction at fault needed a type or function of it that is not there. */
+  readonly missing?: string | undefined
 }> {
   override get message(): string {
     const at = this.instruction === undefined ? "" : ` at instruction ${this.instruction}`
     const location = this.location === undefined ? "" : ` (${this.location})`
-    return `the verifier rejected program "${this.program}"${at}${location}: ${errnoName(this.errno)}\n${this.log}`
+    const missing = this.missing === undefined ? "" : `: this kernel lacks what it needs (${this.missing})`
+    const why = `${errnoName(this.errno)}${missing}`
+    return `the verifier rejected program "${this.program}"${at}${location}: ${why}\n${this.log}`
   }
 }
 

@@ -2,16 +2,26 @@
 import * as Effect from "effect/Effect"
 import * as Btf from "../btf/Btf.ts"
 import { readFile } from "../kernel/internal/syscall.ts"
-import { Kernel } from "../kernel/Kernel.ts"
+import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { SystemCallError } from "../kernel/KernelError.ts"
+
+const read = (kernel: KernelService): Effect.Effect<Btf.Btf, Btf.BtfError | SystemCallError> =>
+  Effect.flatMap(readFile(kernel, "/sys/kernel/btf/vmlinux"), (bytes) => Effect.fromResult(Btf.parse(bytes)))
 
 /**
  * Reads and parses the kernel's BTF, about 6 MB; keep the result where it is needed more than once.
  *
  * Needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF, and no privilege. Fails with `SystemCallError` of ENOENT without it.
  */
-export const load: Effect.Effect<Btf.Btf, Btf.BtfError | SystemCallError, Kernel> = Effect.flatMap(
-  Kernel,
-  (kernel) =>
-    Effect.flatMap(readFile(kernel, "/sys/kernel/btf/vmlinux"), (bytes) => Effect.fromResult(Btf.parse(bytes)))
-)
+export const load: Effect.Effect<Btf.Btf, Btf.BtfError | SystemCallError, Kernel> = Effect.flatMap(Kernel, read)
+
+const known = new WeakMap<KernelService, Btf.Btf>()
+
+/** @internal As `load`, read once for each `Kernel` and kept as long as that. */
+export const shared = (kernel: KernelService): Effect.Effect<Btf.Btf, Btf.BtfError | SystemCallError> =>
+  Effect.suspend(() => {
+    const btf = known.get(kernel)
+    return btf === undefined
+      ? Effect.tap(read(kernel), (made) => Effect.sync(() => known.set(kernel, made)))
+      : Effect.succeed(btf)
+  })

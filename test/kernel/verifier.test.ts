@@ -1,7 +1,7 @@
 import { beforeEach, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { expect } from "vitest"
-import { Asm, Program, ProgramSpec } from "../../src/index.ts"
+import { Asm, Kernel, Program, ProgramSpec } from "../../src/index.ts"
 import { real } from "../support/kernels.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
 
@@ -39,4 +39,42 @@ describe("the verifier's log on this machine's kernel", () => {
         })
     )
   }
+
+  real("shows the line of TypeScript that made each instruction", () =>
+    Effect.gen(function*() {
+      const { version } = yield* Kernel.Kernel
+      const first = new Error("here").stack!.match(/verifier\.test\.ts:(\d+)/)!
+      const program = [
+        Asm.mov("r1", 0),
+        Asm.ldxdw("r0", "r1", 8),
+        Asm.exit()
+      ]
+      const error = yield* Effect.flip(
+        Program.load(ProgramSpec.make({ type: "socket_filter", name: "lines", instructions: program }))
+      )
+      expect(error._tag).toBe("VerifierError")
+      if (error._tag !== "VerifierError") return
+      const line = Number(first[1]) + 3
+      expect(error.location).toMatch(new RegExp(`verifier\\.test\\.ts:${line}$`))
+      expect(error.log).toMatch(new RegExp(`^; verifier\\.test\\.ts:${line - 1}: Asm\\.mov\\(\\.\\.\\.\\)`, "m"))
+      const text = `; verifier.test.ts:${line}: Asm.ldxdw(...)`
+      const hasFile = version.major > 6 || (version.major === 6 && version.minor >= 9)
+      expect(error.log.split("\n")).toContain(hasFile ? `${text} @ verifier.test.ts:${line}` : text)
+    }))
+
+  real("says of an instruction that needs what this kernel has not, what it is", () =>
+    Effect.gen(function*() {
+      const spec = ProgramSpec.make({
+        type: "socket_filter",
+        name: "missing",
+        instructions: [Asm.mov("r0", Asm.coreFieldOffset("task_struct", "no_such_member")), Asm.exit()]
+      })
+      const error = yield* Effect.flip(Program.load(spec))
+      expect(error).toMatchObject({
+        _tag: "VerifierError",
+        instruction: 0,
+        missing: "member no_such_member of task_struct: expected a member no_such_member, got none"
+      })
+      expect(error.message).toContain("this kernel lacks what it needs (member no_such_member of task_struct")
+    }))
 })

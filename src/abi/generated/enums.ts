@@ -479,6 +479,11 @@ export const xdp_action = {
   XDP_REDIRECT: 4
 } as const
 
+export const sk_action = {
+  SK_DROP: 0,
+  SK_PASS: 1
+} as const
+
 export const perf_type_id = {
   PERF_TYPE_HARDWARE: 0,
   PERF_TYPE_SOFTWARE: 1,

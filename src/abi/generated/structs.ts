@@ -611,3 +611,243 @@ export const __sk_buff = {
     hwtstamp: { offset: 184, size: 8 }
   }
 } as const
+
+export const bpf_sock = {
+  size: 80,
+  fields: {
+    bound_dev_if: { offset: 0, size: 4 },
+    family: { offset: 4, size: 4 },
+    type: { offset: 8, size: 4 },
+    protocol: { offset: 12, size: 4 },
+    mark: { offset: 16, size: 4 },
+    priority: { offset: 20, size: 4 },
+    src_ip4: { offset: 24, size: 4 },
+    src_ip6: { offset: 28, size: 16 },
+    src_port: { offset: 44, size: 4 },
+    dst_port: { offset: 48, size: 2 },
+    dst_ip4: { offset: 52, size: 4 },
+    dst_ip6: { offset: 56, size: 16 },
+    state: { offset: 72, size: 4 },
+    rx_queue_mapping: { offset: 76, size: 4 }
+  }
+} as const
+
+export const bpf_tcp_sock = {
+  size: 112,
+  fields: {
+    snd_cwnd: { offset: 0, size: 4 },
+    srtt_us: { offset: 4, size: 4 },
+    rtt_min: { offset: 8, size: 4 },
+    snd_ssthresh: { offset: 12, size: 4 },
+    rcv_nxt: { offset: 16, size: 4 },
+    snd_nxt: { offset: 20, size: 4 },
+    snd_una: { offset: 24, size: 4 },
+    mss_cache: { offset: 28, size: 4 },
+    ecn_flags: { offset: 32, size: 4 },
+    rate_delivered: { offset: 36, size: 4 },
+    rate_interval_us: { offset: 40, size: 4 },
+    packets_out: { offset: 44, size: 4 },
+    retrans_out: { offset: 48, size: 4 },
+    total_retrans: { offset: 52, size: 4 },
+    segs_in: { offset: 56, size: 4 },
+    data_segs_in: { offset: 60, size: 4 },
+    segs_out: { offset: 64, size: 4 },
+    data_segs_out: { offset: 68, size: 4 },
+    lost_out: { offset: 72, size: 4 },
+    sacked_out: { offset: 76, size: 4 },
+    bytes_received: { offset: 80, size: 8 },
+    bytes_acked: { offset: 88, size: 8 },
+    dsack_dups: { offset: 96, size: 4 },
+    delivered: { offset: 100, size: 4 },
+    delivered_ce: { offset: 104, size: 4 },
+    icsk_retransmits: { offset: 108, size: 4 }
+  }
+} as const
+
+export const bpf_sock_tuple = {
+  size: 36,
+  fields: {
+    "ipv4.saddr": { offset: 0, size: 4 },
+    "ipv4.daddr": { offset: 4, size: 4 },
+    "ipv4.sport": { offset: 8, size: 2 },
+    "ipv4.dport": { offset: 10, size: 2 },
+    "ipv6.saddr": { offset: 0, size: 16 },
+    "ipv6.daddr": { offset: 16, size: 16 },
+    "ipv6.sport": { offset: 32, size: 2 },
+    "ipv6.dport": { offset: 34, size: 2 }
+  }
+} as const
+
+export const bpf_sock_addr = {
+  size: 72,
+  fields: {
+    user_family: { offset: 0, size: 4 },
+    user_ip4: { offset: 4, size: 4 },
+    user_ip6: { offset: 8, size: 16 },
+    user_port: { offset: 24, size: 4 },
+    family: { offset: 28, size: 4 },
+    type: { offset: 32, size: 4 },
+    protocol: { offset: 36, size: 4 },
+    msg_src_ip4: { offset: 40, size: 4 },
+    msg_src_ip6: { offset: 44, size: 16 },
+    sk: { offset: 64, size: 8 }
+  }
+} as const
+
+export const bpf_sock_ops = {
+  size: 224,
+  fields: {
+    op: { offset: 0, size: 4 },
+    args: { offset: 4, size: 16 },
+    reply: { offset: 4, size: 4 },
+    replylong: { offset: 4, size: 16 },
+    family: { offset: 20, size: 4 },
+    remote_ip4: { offset: 24, size: 4 },
+    local_ip4: { offset: 28, size: 4 },
+    remote_ip6: { offset: 32, size: 16 },
+    local_ip6: { offset: 48, size: 16 },
+    remote_port: { offset: 64, size: 4 },
+    local_port: { offset: 68, size: 4 },
+    is_fullsock: { offset: 72, size: 4 },
+    snd_cwnd: { offset: 76, size: 4 },
+    srtt_us: { offset: 80, size: 4 },
+    bpf_sock_ops_cb_flags: { offset: 84, size: 4 },
+    state: { offset: 88, size: 4 },
+    rtt_min: { offset: 92, size: 4 },
+    snd_ssthresh: { offset: 96, size: 4 },
+    rcv_nxt: { offset: 100, size: 4 },
+    snd_nxt: { offset: 104, size: 4 },
+    snd_una: { offset: 108, size: 4 },
+    mss_cache: { offset: 112, size: 4 },
+    ecn_flags: { offset: 116, size: 4 },
+    rate_delivered: { offset: 120, size: 4 },
+    rate_interval_us: { offset: 124, size: 4 },
+    packets_out: { offset: 128, size: 4 },
+    retrans_out: { offset: 132, size: 4 },
+    total_retrans: { offset: 136, size: 4 },
+    segs_in: { offset: 140, size: 4 },
+    data_segs_in: { offset: 144, size: 4 },
+    segs_out: { offset: 148, size: 4 },
+    data_segs_out: { offset: 152, size: 4 },
+    lost_out: { offset: 156, size: 4 },
+    sacked_out: { offset: 160, size: 4 },
+    sk_txhash: { offset: 164, size: 4 },
+    bytes_received: { offset: 168, size: 8 },
+    bytes_acked: { offset: 176, size: 8 },
+    sk: { offset: 184, size: 8 },
+    skb_data: { offset: 192, size: 8 },
+    skb_data_end: { offset: 200, size: 8 },
+    skb_len: { offset: 208, size: 4 },
+    skb_tcp_flags: { offset: 212, size: 4 },
+    skb_hwtstamp: { offset: 216, size: 8 }
+  }
+} as const
+
+export const sk_msg_md = {
+  size: 80,
+  fields: {
+    data: { offset: 0, size: 8 },
+    data_end: { offset: 8, size: 8 },
+    family: { offset: 16, size: 4 },
+    remote_ip4: { offset: 20, size: 4 },
+    local_ip4: { offset: 24, size: 4 },
+    remote_ip6: { offset: 28, size: 16 },
+    local_ip6: { offset: 44, size: 16 },
+    remote_port: { offset: 60, size: 4 },
+    local_port: { offset: 64, size: 4 },
+    size: { offset: 68, size: 4 },
+    sk: { offset: 72, size: 8 }
+  }
+} as const
+
+export const sk_reuseport_md = {
+  size: 56,
+  fields: {
+    data: { offset: 0, size: 8 },
+    data_end: { offset: 8, size: 8 },
+    len: { offset: 16, size: 4 },
+    eth_protocol: { offset: 20, size: 4 },
+    ip_protocol: { offset: 24, size: 4 },
+    bind_inany: { offset: 28, size: 4 },
+    hash: { offset: 32, size: 4 },
+    sk: { offset: 40, size: 8 },
+    migrating_sk: { offset: 48, size: 8 }
+  }
+} as const
+
+export const bpf_sysctl = {
+  size: 8,
+  fields: {
+    write: { offset: 0, size: 4 },
+    file_pos: { offset: 4, size: 4 }
+  }
+} as const
+
+export const bpf_sockopt = {
+  size: 40,
+  fields: {
+    sk: { offset: 0, size: 8 },
+    optval: { offset: 8, size: 8 },
+    optval_end: { offset: 16, size: 8 },
+    level: { offset: 24, size: 4 },
+    optname: { offset: 28, size: 4 },
+    optlen: { offset: 32, size: 4 },
+    retval: { offset: 36, size: 4 }
+  }
+} as const
+
+export const bpf_cgroup_dev_ctx = {
+  size: 12,
+  fields: {
+    access_type: { offset: 0, size: 4 },
+    major: { offset: 4, size: 4 },
+    minor: { offset: 8, size: 4 }
+  }
+} as const
+
+export const bpf_sk_lookup = {
+  size: 72,
+  fields: {
+    sk: { offset: 0, size: 8 },
+    cookie: { offset: 0, size: 8 },
+    family: { offset: 8, size: 4 },
+    protocol: { offset: 12, size: 4 },
+    remote_ip4: { offset: 16, size: 4 },
+    remote_ip6: { offset: 20, size: 16 },
+    remote_port: { offset: 36, size: 2 },
+    local_ip4: { offset: 40, size: 4 },
+    local_ip6: { offset: 44, size: 16 },
+    local_port: { offset: 60, size: 4 },
+    ingress_ifindex: { offset: 64, size: 4 }
+  }
+} as const
+
+export const bpf_flow_keys = {
+  size: 56,
+  fields: {
+    nhoff: { offset: 0, size: 2 },
+    thoff: { offset: 2, size: 2 },
+    addr_proto: { offset: 4, size: 2 },
+    is_frag: { offset: 6, size: 1 },
+    is_first_frag: { offset: 7, size: 1 },
+    is_encap: { offset: 8, size: 1 },
+    ip_proto: { offset: 9, size: 1 },
+    n_proto: { offset: 10, size: 2 },
+    sport: { offset: 12, size: 2 },
+    dport: { offset: 14, size: 2 },
+    ipv4_src: { offset: 16, size: 4 },
+    ipv4_dst: { offset: 20, size: 4 },
+    ipv6_src: { offset: 16, size: 16 },
+    ipv6_dst: { offset: 32, size: 16 },
+    flags: { offset: 48, size: 4 },
+    flow_label: { offset: 52, size: 4 }
+  }
+} as const
+
+export const bpf_nf_ctx = {
+  size: 16,
+  fields: {
+    state: { offset: 0, size: 8 },
+    skb: { offset: 8, size: 8 }
+  }
+} as const

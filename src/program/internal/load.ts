@@ -3,7 +3,7 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
+import { bpf_attr_btf_load, bpf_attr_prog_load } from "../../abi/generated/structs.ts"
 import { errno } from "../../abi/errno.ts"
 import { programTypes } from "../../abi/names.ts"
 import type { Assembled } from "../../isa/Asm.ts"
@@ -15,12 +15,15 @@ import {
   type Call,
   charged,
   type Descriptor,
+  retrying,
   withLocalScope
 } from "../../kernel/internal/syscall.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
-import { SystemCallError } from "../../kernel/KernelError.ts"
-import type { ProgramSpec } from "../../spec/ProgramSpec.ts"
+import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import { flags, type ProgramSpec } from "../../spec/ProgramSpec.ts"
 import { failingInstruction, VerifierError } from "../VerifierError.ts"
+import type { Attachment } from "./attachTo.ts"
+import { type DebugInfo, debugInfoOf, FUNCTION_RECORD, LINE_RECORD } from "./debugInfo.ts"
 
 /** Log sizes to try. Kernels before 5.18 take less than 16 MiB (UINT_MAX >> 8); later ones 1 GiB. */
 const LOG_SIZES = [1 << 16, 1 << 20, (1 << 24) - 1, 1 << 27, (1 << 30) - 1]
@@ -36,17 +39,9 @@ const textBlock = (kernel: KernelService, text: string) =>
     return block
   })
 
-/** The program's bytes with the descriptors of its maps in place. */
-const instructionBlock = (
-  kernel: KernelService,
-  program: Assembled,
-  mapFds: ReadonlyMap<string, number>
-): Effect.Effect<Block, SystemCallError, Scope.Scope> =>
-  Effect.map(acquireBlock(kernel, program.bytes.length), (block) => {
-    block.bytes.set(program.bytes)
-    for (const [name, slots] of program.maps) {
-      for (const slot of slots) block.view.setInt32(slot * 8 + 4, mapFds.get(name)!, true)
-    }
+const bytesBlock = (kernel: KernelService, bytes: Uint8Array) =>
+  Effect.map(acquireBlock(kernel, Math.max(8, bytes.length)), (block) => {
+    block.bytes.set(bytes)
     return block
   })
 
@@ -61,30 +56,93 @@ const locationOf = (program: Assembled, slot: number | undefined): string | unde
   return source === undefined ? undefined : `${source.file}:${source.line}`
 }
 
+/** An unknown flag, if there is one. */
+export const checkFlags = (spec: ProgramSpec): InvalidArgument | undefined => {
+  const unknown = (spec.flags ?? []).find((flag) => !Object.hasOwn(flags, flag))
+  return unknown === undefined
+    ? undefined
+    : new InvalidArgument({ field: "flags", expected: Object.keys(flags).join(", "), actual: String(unknown) })
+}
+
+const programFlags = (spec: ProgramSpec): number => (spec.flags ?? []).reduce((all, flag) => all | flags[flag], 0)
+
 /** EPERM and the like come before the verifier runs, and have no log. */
 const mayHaveLog = (error: SystemCallError): boolean =>
   ![errno.EPERM, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EBADF, errno.EINTR].includes(error.errno as never)
 
-/** Loads an assembled program: a descriptor that is closed with the scope, and -1 from then on. */
+/** A program with all its numbers in place, and where they came from for those who ask. */
+export interface Loadable {
+  readonly spec: ProgramSpec
+  readonly program: Assembled
+  readonly bytes: Uint8Array
+  /** Instructions that were replaced, by slot, and why. */
+  readonly poisoned: ReadonlyMap<number, { readonly message: string }>
+  readonly attachment: Attachment
+}
+
+/** The debug information in the kernel's hands: `undefined` where it does not take it, and then programs go without. */
+const acquireDebugInfo = (
+  kernel: KernelService,
+  info: DebugInfo
+): Effect.Effect<number | undefined, SystemCallError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const blob = yield* bytesBlock(kernel, info.btf)
+    const attr = yield* acquireBlock(kernel, bpf_attr_btf_load.size)
+    const size = fill(attr, bpf_attr_btf_load, { btf: blob, btf_size: info.btf.length })
+    const call = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_BTF_LOAD, attr, Math.max(size, BTF_LOAD_SIZE)))
+    const fd = yield* Effect.acquireRelease(
+      Effect.sync(() => retrying(call)),
+      (result) => Effect.sync(() => result >= 0 && kernel.close(result))
+    )
+    return fd < 0 ? undefined : fd
+  })
+
+/** The kernel wants all of the first five fields, up to btf_log_level. */
+const BTF_LOAD_SIZE = bpf_attr_btf_load.fields.btf_log_level.offset + 4
+
+/** The fields of BPF_PROG_LOAD for debug information. */
+const debugFields = (kernel: KernelService, { program, spec }: Loadable) =>
+  Effect.gen(function*() {
+    const info = debugInfoOf(program, spec.name)
+    const fd = yield* acquireDebugInfo(kernel, info)
+    if (fd === undefined) return {}
+    const functions = yield* bytesBlock(kernel, info.functions)
+    const lines = info.lines.length === 0 ? undefined : yield* bytesBlock(kernel, info.lines)
+    return {
+      prog_btf_fd: fd,
+      func_info_rec_size: FUNCTION_RECORD,
+      func_info: functions,
+      func_info_cnt: info.functions.length / FUNCTION_RECORD,
+      line_info_rec_size: lines && LINE_RECORD,
+      line_info: lines,
+      line_info_cnt: lines && info.lines.length / LINE_RECORD
+    }
+  })
+
+/** Loads a program: a descriptor that is closed with the scope, and -1 from then on. */
 export const loadProgram = (
   kernel: KernelService,
-  spec: ProgramSpec,
-  program: Assembled,
-  mapFds: ReadonlyMap<string, number>
+  loadable: Loadable
 ): Effect.Effect<Descriptor, VerifierError | SystemCallError, Scope.Scope> =>
   withLocalScope(Effect.fnUntraced(function*(owner) {
-    const instructions = yield* instructionBlock(kernel, program, mapFds)
+    const { attachment, bytes, poisoned, program, spec } = loadable
+    const instructions = yield* bytesBlock(kernel, bytes)
     const license = yield* textBlock(kernel, spec.license)
+    const debug = yield* debugFields(kernel, loadable)
     const attr = yield* acquireBlock(kernel, bpf_attr_prog_load.size)
     const what: Call = { call: "bpf", command: "BPF_PROG_LOAD", subject: `${spec.type} program "${spec.name}"` }
 
     const attempt = (log?: Block, logSize?: number): Effect.Effect<Descriptor, SystemCallError> => {
       const size = fill(attr, bpf_attr_prog_load, {
         prog_type: programTypes[spec.type],
-        insn_cnt: program.bytes.length / 8,
+        insn_cnt: bytes.length / 8,
         insns: instructions,
         license,
+        prog_flags: programFlags(spec),
         prog_name: encoder.encode(spec.name),
+        expected_attach_type: attachment.expectedAttachType,
+        ...(attachment.btfId === 0 ? {} : { attach_btf_id: attachment.btfId }),
+        ...debug,
         ...(log === undefined ? {} : { log_level: 1, log_size: logSize, log_buf: log })
       })
       const once = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_PROG_LOAD, attr, size))
@@ -104,7 +162,8 @@ export const loadProgram = (
         errno: error.errno,
         log,
         instruction,
-        location: locationOf(program, instruction)
+        location: locationOf(program, instruction),
+        missing: instruction === undefined ? undefined : poisoned.get(instruction)?.message
       })
     }
 

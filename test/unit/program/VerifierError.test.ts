@@ -94,4 +94,12 @@ describe("the error", () => {
     const error = new VerifierError.VerifierError({ ...parts, instruction: undefined, location: undefined })
     expect(error.message).toMatch(/^the verifier rejected program "tracer": EACCES\n0: /)
   })
+
+  it("says what the kernel has not", () => {
+    const missing = "member nope of task_struct: expected a member nope, got none"
+    const error = new VerifierError.VerifierError({ ...parts, instruction: 2, location: undefined, missing })
+    expect(error.message).toMatch(
+      /at instruction 2: EACCES: this kernel lacks what it needs \(member nope of task_struct: /
+    )
+  })
 })

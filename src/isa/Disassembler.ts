@@ -1,0 +1,138 @@
+/**
+ * BPF programs as text, and text as programs. The text is that of LLVM's disassembler, `r1 = *(u64 *)(r10 - 8)`, with
+ * the kernel's words where they say more: `call bpf_map_lookup_elem#1`, `map[fd:5]`, `atomic64_fetch_add(…)`.
+ *
+ * `disassemble` takes any bytes: a slot that is no instruction, or that holds numbers which its text would not keep, becomes
+ * a line `.8byte 0x…`. `parse` reads all that `disassemble` writes, back to the same bytes. It also reads the instructions
+ * that llvm-objdump and the verifier's log show, but for the log's wide loads; not the kernel's dumps of programs that it
+ * has rewritten, which have instructions of its own. Source lines are lost, and a CO-RE reference is only the number that
+ * stands beside it.
+ *
+ * Both are pure: they ask no kernel.
+ *
+ * @example
+ * ```ts
+ * import { Asm, Disassembler } from "effect-ebpf"
+ * import * as Result from "effect/Result"
+ *
+ * const program = Result.getOrThrow(Asm.assemble([
+ *   Asm.mov("r0", 0),
+ *   Asm.jeq("r1", 0, "out"),
+ *   Asm.call("ktime_get_ns"),
+ *   Asm.label("out"),
+ *   Asm.exit()
+ * ]))
+ * console.log(Disassembler.disassemble(program, { source: false }))
+ * //   r0 = 0
+ * //   if r1 == 0 goto +1 <out>
+ * //   call bpf_ktime_get_ns#5
+ * // out:
+ * //   exit
+ *
+ * const { items } = Result.getOrThrow(Disassembler.parse("r0 = 0\nexit"))
+ * console.log(Asm.assemble(items))
+ * ```
+ */
+import type * as Result from "effect/Result"
+import type { Assembled } from "./internal/assemble.ts"
+import * as Instruction from "./Instruction.ts"
+import { type Code, type KnownFunction, list } from "./internal/text/listing.ts"
+import { type Listing, parse as parseText } from "./internal/text/parse.ts"
+import type { ParseError } from "./internal/text/scan.ts"
+
+export type { Listing } from "./internal/text/parse.ts"
+export {
+  /** Text that is no program; names the line and the column, what was expected there and what stands there. */
+  ParseError
+} from "./internal/text/scan.ts"
+
+/** What a listing shows, and the names that instructions themselves do not tell. */
+export interface Options {
+  /** The functions of the program, by the slots where they begin. Others that are called are named after their slot. */
+  readonly functions?: ReadonlyArray<{ readonly name: string; readonly slot: number }>
+  /** The name of the map that has a descriptor or id. `parse` reads it as a reference to the map by name. */
+  readonly mapName?: (fd: number) => string | undefined
+  /** The name of the kernel function that has a BTF id, in a module if `module` is not 0. */
+  readonly kfuncName?: (btfId: number, module: number) => string | undefined
+  /** Where the instruction of a slot comes from, such as `"tracer.c:42"`; from its BTF line info, for instance. */
+  readonly line?: (slot: number) => string | undefined
+  /** Whether `Asm`'s calls are shown as `; tracer.ts:42`; true unless given. */
+  readonly source?: boolean
+  /** Whether each instruction's slot is shown before it; false unless given. */
+  readonly slots?: boolean
+  /** Whether each instruction's bytes are shown before it; false unless given. */
+  readonly bytes?: boolean
+}
+
+interface Known {
+  readonly bytes: Uint8Array
+  readonly references: ReadonlyMap<number, Instruction.Reference>
+  readonly functions: ReadonlyArray<KnownFunction>
+  readonly line: ((slot: number) => string | undefined) | undefined
+}
+
+const noReferences: ReadonlyMap<number, Instruction.Reference> = new Map()
+
+const lineOf = (instruction: Instruction.Instruction | undefined): string | undefined => {
+  const source = instruction === undefined ? undefined : Instruction.sourceOf(instruction)
+  return source === undefined ? undefined : `${source.file.slice(source.file.lastIndexOf("/") + 1)}:${source.line}`
+}
+
+/** What instructions tell beside their bytes. */
+const known = (instructions: ReadonlyArray<Instruction.Instruction>, functions: Known["functions"]): Known => {
+  const references = new Map<number, Instruction.Reference>()
+  const bySlot = new Map<number, Instruction.Instruction>()
+  let slot = 0
+  for (const instruction of instructions) {
+    if (instruction.reference !== undefined) references.set(slot, instruction.reference)
+    if (instruction.source !== undefined) bySlot.set(slot, instruction)
+    slot += Instruction.slots(instruction)
+  }
+  const line = bySlot.size === 0 ? undefined : (at: number) => lineOf(bySlot.get(at))
+  return { bytes: Instruction.encode(instructions), references, functions, line }
+}
+
+const knownOf = (program: Uint8Array | ReadonlyArray<Instruction.Instruction> | Assembled): Known => {
+  if (program instanceof Uint8Array) {
+    return { bytes: program, references: noReferences, functions: [], line: undefined }
+  }
+  return "instructions" in program
+    ? known(program.instructions, program.functions)
+    : known(program as ReadonlyArray<Instruction.Instruction>, [])
+}
+
+/**
+ * The text of a program: a line for each instruction, labels before what jumps lead to, and a header before each
+ * function. What `Asm.assemble` gives has names for these; from bytes they are named after their slots.
+ *
+ * Any bytes will do. Bytes after the last whole slot are shown as a comment.
+ */
+export const disassemble = (
+  program: Uint8Array | ReadonlyArray<Instruction.Instruction> | Assembled,
+  options?: Options
+): string => {
+  const { bytes, functions, line, references } = knownOf(program)
+  const given = options?.functions?.map((f) => ({ ...f, global: false, parameters: 0 })) ?? []
+  const code: Code = {
+    bytes,
+    references,
+    functions: [...functions, ...given],
+    line: options?.line ?? (options?.source === false ? undefined : line),
+    mapName: options?.mapName,
+    kfuncName: options?.kfuncName,
+    showSlots: options?.slots ?? false,
+    showBytes: options?.bytes ?? false
+  }
+  return list(code)
+}
+
+/**
+ * The program in a text: items for `Asm.assemble`, and its bytes. A jump may give its distance, `goto +5`, or a label,
+ * `goto out`; where both stand, and the label is in the text, the label counts. `<name>:` begins a function, and
+ * `global <name>(2):` a global one with two parameters. Lines that begin with `;`, `#` or `//` are comments.
+ *
+ * Lines may have up to 10,000 letters. LLVM writes calls of helpers and of functions alike, as `call 5`: that is read as a helper.
+ *
+ * Fails with `ParseError`, and never throws.
+ */
+export const parse = (text: string): Result.Result<Listing, ParseError> => parseText(text)

@@ -1,0 +1,157 @@
+// What the kernel tells of a program, and how to get at one by its id or a descriptor of this process.
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import { errno } from "../../abi/errno.ts"
+import { bpf_cmd } from "../../abi/generated/enums.ts"
+import { bpf_attr_get_id, bpf_attr_info, bpf_prog_info } from "../../abi/generated/structs.ts"
+import { type ProgramType, programTypes } from "../../abi/names.ts"
+import { fill, readNumber, readText } from "../../kernel/internal/attr.ts"
+import {
+  acquireBlock,
+  acquireDescriptor,
+  type Call,
+  type Descriptor,
+  run,
+  toError,
+  withLocalScope
+} from "../../kernel/internal/syscall.ts"
+import { checkInteger } from "../../kernel/internal/validate.ts"
+import type { Block, KernelService } from "../../kernel/Kernel.ts"
+import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
+import { handle } from "./handle.ts"
+
+/** What the kernel says of a program. Numbers that a kernel is too old to tell are 0. */
+export interface Info {
+  /** Unique among all programs of the system; never used again soon. */
+  readonly id: number
+  /** The name of its type, or the number of one that is newer than this library. */
+  readonly type: ProgramType | number
+  /** Empty for programs made without one. */
+  readonly name: string
+  /** A hash of its instructions, as hexadecimal digits. */
+  readonly tag: string
+  /** The size in bytes of its instructions, as the verifier left them. */
+  readonly translatedSize: number
+  /** The size in bytes of its machine code; 0 where it is interpreted. */
+  readonly compiledSize: number
+  /** When it was loaded, in nanoseconds since boot. */
+  readonly loadTime: bigint
+  readonly userId: number
+  readonly isGplCompatible: boolean
+  /** How many maps it uses. */
+  readonly maps: number
+  /** The id of its BTF; 0 without. */
+  readonly btfId: number
+  /** How many lines of source are known of it. */
+  readonly sourceLines: number
+  /** Time and number of its runs, while the kernel counts them (`kernel.bpf_stats_enabled`). */
+  readonly runTime: bigint
+  readonly runCount: bigint
+  /** How many instructions the verifier looked at; kernel 5.16. */
+  readonly verifiedInstructions: number
+}
+
+const names = new Map<number, ProgramType>(
+  (Object.keys(programTypes) as Array<ProgramType>).toReversed().map((name) => [programTypes[name], name])
+)
+
+const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")
+
+const bigintAt = (info: Block, name: "load_time" | "run_time_ns" | "run_cnt"): bigint =>
+  info.view.getBigUint64(bpf_prog_info.fields[name].offset, true)
+
+const parseInfo = (info: Block): Info => {
+  const number = (name: keyof typeof bpf_prog_info["fields"]) => readNumber(info, bpf_prog_info, name)
+  const { gpl_compatible, tag } = bpf_prog_info.fields
+  return {
+    id: number("id"),
+    type: names.get(number("type")) ?? number("type"),
+    name: readText(info, bpf_prog_info, "name"),
+    tag: hex(info.bytes.slice(tag.offset, tag.offset + tag.size)),
+    translatedSize: number("xlated_prog_len"),
+    compiledSize: number("jited_prog_len"),
+    loadTime: bigintAt(info, "load_time"),
+    userId: number("created_by_uid"),
+    isGplCompatible: ((info.view.getUint32(gpl_compatible.offset, true) >>> gpl_compatible.shift) & 1) === 1,
+    maps: number("nr_map_ids"),
+    btfId: number("btf_id"),
+    sourceLines: number("nr_line_info"),
+    runTime: bigintAt(info, "run_time_ns"),
+    runCount: bigintAt(info, "run_cnt"),
+    verifiedInstructions: number("verified_insns")
+  }
+}
+
+/** Every kernel since 5.1 has at least so much to tell of a program, and none so much of another object. */
+const LEAST_LENGTH = bpf_prog_info.fields.run_time_ns.offset
+
+const notAProgram = (actual: string): InvalidArgument =>
+  new InvalidArgument({ field: "fd", expected: "a descriptor of a program", actual })
+
+/** Reads the info of a descriptor. The length that comes back tells programs from other objects. */
+export const readInfo = (
+  kernel: KernelService,
+  fd: number,
+  subject: string
+): Effect.Effect<Info, InvalidArgument | SystemCallError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const attr = yield* acquireBlock(kernel, bpf_attr_info.size)
+    const info = yield* acquireBlock(kernel, bpf_prog_info.size)
+    const size = fill(attr, bpf_attr_info, { bpf_fd: fd, info_len: bpf_prog_info.size, info })
+    const what: Call = { call: "bpf", command: "BPF_OBJ_GET_INFO_BY_FD", subject }
+    yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
+    if (readNumber(attr, bpf_attr_info, "info_len") < LEAST_LENGTH) return yield* notAProgram("one of another object")
+    return parseInfo(info)
+  }))
+
+/** The program of an id. */
+export const acquireById = (
+  kernel: KernelService,
+  id: number
+): Effect.Effect<Descriptor, SystemCallError, Scope.Scope> =>
+  withLocalScope(Effect.fnUntraced(function*(owner) {
+    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
+    const size = fill(attr, bpf_attr_get_id, { prog_id: id })
+    const what: Call = { call: "bpf", command: "BPF_PROG_GET_FD_BY_ID", subject: `the program of id ${id}` }
+    const open = () => kernel.bpf(bpf_cmd.BPF_PROG_GET_FD_BY_ID, attr, size)
+    return yield* Scope.provide(acquireDescriptor(kernel, what, open), owner)
+  }))
+
+/** The least id of a program that is greater than `id`, if there is one. */
+export const nextId = (kernel: KernelService, id: number): Effect.Effect<number | undefined, SystemCallError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
+    fill(attr, bpf_attr_get_id, { start_id: id, next_id: 0 })
+    const { next_id } = bpf_attr_get_id.fields
+    const result = kernel.bpf(bpf_cmd.BPF_PROG_GET_NEXT_ID, attr, next_id.offset + next_id.size)
+    if (result === -errno.ENOENT) return undefined
+    if (result < 0) return yield* toError(kernel, { call: "bpf", command: "BPF_PROG_GET_NEXT_ID" }, result)
+    return readNumber(attr, bpf_attr_get_id, "next_id")
+  }))
+
+const withType = <T extends ProgramType>(
+  kernel: KernelService,
+  type: T,
+  descriptor: Descriptor
+): Effect.Effect<ReturnType<typeof handle<T>>, InvalidArgument | SystemCallError> =>
+  Effect.flatMap(readInfo(kernel, descriptor.fd, `a ${type} program`), (info) =>
+    info.type === type
+      ? Effect.succeed(handle(descriptor, type, info.name))
+      : Effect.fail(new InvalidArgument({ field: "type", expected: String(info.type), actual: type })))
+
+/** A handle of the program of an id. */
+export const openById = <T extends ProgramType>(kernel: KernelService, type: T, id: number) =>
+  Effect.gen(function*() {
+    const invalid = checkInteger("id", id, 1, 0xffffffff)
+    if (invalid !== undefined) return yield* invalid
+    return yield* withType(kernel, type, yield* acquireById(kernel, id))
+  })
+
+/** A handle of the program of a descriptor, which is duplicated. */
+export const openByFd = <T extends ProgramType>(kernel: KernelService, type: T, fd: number) =>
+  Effect.gen(function*() {
+    const invalid = checkInteger("fd", fd, 0, 0x7fffffff)
+    if (invalid !== undefined) return yield* invalid
+    const what: Call = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
+    return yield* withType(kernel, type, yield* acquireDescriptor(kernel, what, () => kernel.dup(fd)))
+  })
