@@ -12,15 +12,24 @@ export interface Feature {
 
 /** The table. Versions are those of the commits that added each feature to Linus's tree. */
 export const features = {
+  atomics: { name: "atomic operations beside BPF_ADD", since: [5, 12] },
   batch: { name: "batch operations on maps", since: [5, 6] },
   bloomFilter: { name: "a bloom_filter map", since: [5, 16] },
   arena: { name: "an arena map", since: [6, 9] },
+  cpuV4: { name: "instructions of cpu v4", since: [6, 6] },
+  cgroupLocalStorage: { name: "a cgrp_storage map", since: [6, 2] },
+  hashLookupAndDelete: { name: "looking up and deleting an entry of a hash table in one step", since: [5, 14] },
+  inodeStorage: { name: "an inode_storage map", since: [5, 10] },
+  syscallProgram: { name: "a syscall program", since: [5, 14] },
+  taskStorage: { name: "a task_storage map", since: [5, 11] },
   fsopen: { name: "fsopen(2)", since: [5, 2] },
+  loadAcquire: { name: "load-acquire and store-release", since: [6, 15] },
   logTrueSize: { name: "telling the size of a verifier log", since: [6, 4] },
   memcgAccounting: { name: "accounting BPF memory to cgroups in place of RLIMIT_MEMLOCK", since: [5, 11] },
   perfEventLink: { name: "a BPF link to a perf event", since: [5, 15] },
   rawTracepointTestRun: { name: "a test run of a raw tracepoint", since: [5, 10] },
   ringbuf: { name: "a ringbuf map", since: [5, 8] },
+  unwrittenStack: { name: "reading bytes of the stack that were never written, with privilege", since: [6, 3] },
   userRingbuf: { name: "a user_ringbuf map", since: [6, 1] }
 } as const satisfies Record<string, Feature>
 

@@ -62,6 +62,18 @@ export interface KernelService {
   readonly fsconfig: (fd: number, command: number) => number
   /** `fsmount(2)`: a mount that is in no one's file tree; files in it are reached through `/proc/self/fd`. */
   readonly fsmount: (fd: number) => number
+  /** `mount(2)` of a file system that needs no device, by its type's name, at a folder that exists. */
+  readonly mount: (type: string, target: string) => number
+  /** `umount2(2)`, detaching what is still in use. */
+  readonly unmount: (target: string) => number
+  /** `mkdir(2)`, for this user only (mode 0700). */
+  readonly mkdir: (path: string) => number
+  /** `unlink(2)`: in a BPF file system, what unpins an object. */
+  readonly unlink: (path: string) => number
+  /** `statfs(2)`: the magic number of the file system that a path lies in, as `include/uapi/linux/magic.h` has it. */
+  readonly fileSystemType: (path: string) => number
+  /** `pidfd_open(2)`: a descriptor of a process by its id; kernel 5.3. */
+  readonly pidfdOpen: (pid: number) => number
   /** Watches a descriptor for readability, or gives `-errno` for one that cannot be polled. */
   readonly watch: (fd: number, onReadable: () => void) => Watch | number
 }

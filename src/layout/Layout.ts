@@ -24,7 +24,7 @@
 import { dual } from "effect/Function"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import { columnsOf } from "./internal/columns.ts"
+import { decode as decodeRows, encode as encodeRows, lengthOf } from "./internal/columns.ts"
 import { compileRead, compileWrite } from "./internal/compile.ts"
 import { LayoutError, show } from "./internal/error.ts"
 import type { IntNode, Node } from "./internal/node.ts"
@@ -248,6 +248,43 @@ export const enumeration = <const V extends { readonly [name: string]: number }>
   return make({ _tag: "Enum", size: node.size, align: node.align, base: node, values: new Map(Object.entries(values)) })
 }
 
+/**
+ * A layout whose values are read from, and written to, those of another one: a codec of your own. `encode` may throw a
+ * `LayoutError` for a value that it does not take; `schema` is that of the new values.
+ *
+ * @example
+ * ```ts
+ * import { Layout } from "effect-ebpf"
+ * import * as Schema from "effect/Schema"
+ *
+ * const milliseconds = Layout.transform(Layout.u64Number, {
+ *   decode: (ns) => ns / 1e6,
+ *   encode: (ms) => Math.round(ms * 1e6),
+ *   schema: Schema.Finite
+ * })
+ * ```
+ */
+export const transform = <A, B>(base: Layout<A>, codec: {
+  readonly decode: (value: A) => B
+  readonly encode: (value: B) => A
+  readonly schema: Schema.Codec<B>
+}): Layout<B> =>
+  make({
+    _tag: "Mapped",
+    size: base.size,
+    align: base.align,
+    base: base.node,
+    decode: codec.decode,
+    encode: codec.encode,
+    schema: codec.schema
+  })
+
+/**
+ * A `struct bpf_spin_lock`, for values that programs change under a lock, and that `lock: true` reads and writes so. It
+ * is the kernel's: it always reads as 0, and what is written is ignored, so write 0. Kernel 5.1.
+ */
+export const spinLock: Layout<number> = make({ ...int(4, false), label: "bpf_spin_lock" })
+
 // ---------------------------------------------------------------- operations
 
 const attempt = <A>(f: () => A): Result.Result<A, LayoutError> => {
@@ -325,12 +362,29 @@ export const decodeColumns = <A>(
   }
   const rows = data.length < layout.size ? 0 : Math.floor((data.length - layout.size) / stride) + 1
   return attempt(() => {
-    const { columns, put } = columnsOf(layout.node, rows)
-    const view = viewOf(data)
-    for (let row = 0; row < rows; row++) put(view, data, row * stride, row)
-    return { rows, columns: columns as Columns<A> }
+    const columns = decodeRows(layout.node, viewOf(data), data, stride, rows) as Columns<A>
+    return { rows, columns }
   })
 }
+
+/**
+ * Writes rows of columns as records into `data`, the inverse of `decodeColumns`: rows `from` to `to`, the first at the
+ * start of `data`, `stride` bytes apart. Plain arrays of values are taken for any column. Throws `LayoutError` for a value
+ * that does not fit; the rows before it are written then. For hot paths: `view` and `data` are over the same memory.
+ *
+ * @internal
+ */
+export const writeColumns = <A>(
+  layout: Layout<A>,
+  columns: Columns<A> | ReadonlyArray<A>,
+  target: { readonly view: DataView; readonly data: Uint8Array; readonly stride: number },
+  from: number,
+  to: number
+): void => encodeRows(layout.node, columns, target, from, to)
+
+/** The number of rows in columns, or `undefined` where they differ. */
+export const rowsOf = <A>(layout: Layout<A>, columns: Columns<A> | ReadonlyArray<A>): number | undefined =>
+  lengthOf(layout.node, columns)
 
 /** Where a field lies in a struct: its offset and size in bytes. `undefined` for an unknown name or a bit-field. */
 export const field = <A>(

@@ -2,6 +2,8 @@
  * An array (`BPF_MAP_TYPE_ARRAY`, kernel 3.19): `maxEntries` values, all there from the start and zeroed, by index.
  * Entries cannot be deleted, and updates are not atomic for values over 8 bytes.
  *
+ * With `mmapable: true` (kernel 5.5) the values can be mapped into this process: see `view`.
+ *
  * @example
  * ```ts
  * import { ArrayMap, Layout } from "effect-ebpf"
@@ -16,27 +18,52 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { bpf_map_update_flags } from "../abi/generated/enums.ts"
-import { allOrNothing, toError } from "../kernel/internal/syscall.ts"
-import { checkInteger } from "../kernel/internal/validate.ts"
+import { bpf_map_create_flags } from "../abi/generated/enums.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
-import type { Layout, LayoutError } from "../layout/Layout.ts"
-import type { MapSpec } from "../spec/MapSpec.ts"
-import * as BpfMap from "./BpfMap.ts"
-import { acquireElements, elementCall } from "./internal/elements.ts"
-import { extend, guard } from "./internal/handle.ts"
+import { type Layout, u32 } from "../layout/Layout.ts"
+import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
+import { extend } from "./internal/handle.ts"
+import { acquireIndexed, type Indexed } from "./internal/indexed.ts"
+import { acquireView, type ArrayView } from "./internal/mapped.ts"
+import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+
+export type { ArrayView } from "./internal/mapped.ts"
 
 /**
- * An array map of this process. Its operations are one system call each. After the scope has closed they fail with a
+ * An array map of this process. After the scope that it was made in has closed, its operations fail with a
  * `SystemCallError` of EBADF.
  */
-export interface ArrayMap<V> extends BpfMap.BpfMap<"array"> {
+export interface ArrayMap<V> extends BpfMap<"array">, Indexed<V> {
   readonly value: Layout<V>
-  /** The value at an index. Fails with `InvalidArgument` for one that is not from 0 to `maxEntries - 1`. */
-  readonly lookup: (index: number) => Effect.Effect<V, InvalidArgument | LayoutError | SystemCallError>
-  /** Sets the value at an index. Fails with `InvalidArgument` for one that is not from 0 to `maxEntries - 1`. */
-  readonly update: (index: number, value: V) => Effect.Effect<void, InvalidArgument | LayoutError | SystemCallError>
+}
+
+/** What an array map is made of. */
+export interface Options<V> extends DefineOptions {
+  readonly value: Layout<V>
+  /** Whether its values can be mapped into processes (`BPF_F_MMAPABLE`); kernel 5.5. */
+  readonly mmapable?: boolean
+  /** Whether the map carries BTF of its layout: bpftool prints entries by it, and spin locks need it. */
+  readonly btf?: boolean
+}
+
+/** The keys of arrays in BTF. */
+const index = u32
+
+/** An array map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const define = <V>(options: Options<V>): Definition<ArrayMap<V>> => {
+  const { value } = options
+  const common = commonSpec("array", options)
+  return defineMap(
+    {
+      ...common,
+      flags: options.mmapable === true ? common.flags | bpf_map_create_flags.BPF_F_MMAPABLE : common.flags,
+      keySize: 4,
+      valueSize: value.size,
+      ...(options.btf === true ? { types: { key: index, value } } : {})
+    },
+    (opened) => Effect.map(acquireIndexed(opened, value), (operations) => extend(opened.map, { value, ...operations }))
+  )
 }
 
 /**
@@ -44,56 +71,19 @@ export interface ArrayMap<V> extends BpfMap.BpfMap<"array"> {
  *
  * Fails with `InvalidArgument` for a bad name or number of entries, and with `SystemCallError` if the kernel refuses.
  */
-export const make = <V>(options: {
-  readonly name: string
-  readonly value: Layout<V>
-  readonly maxEntries: number
-  /** `BPF_F_*` flags of `BPF_MAP_CREATE`. */
-  readonly flags?: number
-}): Effect.Effect<ArrayMap<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  allOrNothing(Effect.gen(function*() {
-    const { value } = options
-    const spec: MapSpec<"array"> = {
-      type: "array",
-      name: options.name,
-      keySize: 4,
-      valueSize: value.size,
-      maxEntries: options.maxEntries,
-      flags: options.flags ?? 0
-    }
-    const kernel = yield* Kernel
-    const map = yield* BpfMap.make(spec)
-    const elements = yield* acquireElements(kernel, map)
-    const open = guard(map, elements)
+export const make = <V>(
+  options: Options<V>
+): Effect.Effect<ArrayMap<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
 
-    /** Runs an operation on the element at `index`, once that is checked and written as the key. */
-    const at = <A>(index: number, operation: () => Effect.Effect<A, SystemCallError>) =>
-      open((): Effect.Effect<A, InvalidArgument | SystemCallError> => {
-        const invalid = checkInteger("index", index, 0, spec.maxEntries - 1)
-        if (invalid !== undefined) return Effect.fail(invalid)
-        elements.key.u32[0] = index
-        return operation()
-      })
-
-    return extend(
-      map,
-      {
-        value,
-        lookup: (index) =>
-          at(index, () => {
-            const result = elements.lookup()
-            return result >= 0
-              ? Effect.succeed(value.read(elements.value.view, elements.value.bytes, 0))
-              : Effect.fail(toError(kernel, elementCall(map, "BPF_MAP_LOOKUP_ELEM"), result))
-          }),
-        update: (index, v) =>
-          at(index, () => {
-            value.write(elements.value.view, elements.value.bytes, 0, v)
-            const result = elements.update(bpf_map_update_flags.BPF_ANY)
-            return result >= 0
-              ? Effect.void
-              : Effect.fail(toError(kernel, elementCall(map, "BPF_MAP_UPDATE_ELEM"), result))
-          })
-      } satisfies Omit<ArrayMap<V>, keyof BpfMap.BpfMap>
-    )
-  }))
+/**
+ * The values of an mmapable array as memory of this process: reads and writes without a system call. It is unmapped with
+ * the scope, and from then on every access throws a `SystemCallError` of EBADF.
+ *
+ * Fails with `InvalidArgument` for a map made without `mmapable`, and with `SystemCallError` if the kernel refuses: EPERM
+ * for a frozen map, which `readonly: true` still maps.
+ */
+export const view = <V>(
+  map: ArrayMap<V>,
+  options?: { readonly readonly?: boolean }
+): Effect.Effect<ArrayView<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  Effect.flatMap(Kernel, (kernel) => acquireView(kernel, map, map.value, options?.readonly === true))

@@ -1,141 +1,209 @@
 /**
  * What all maps have in common. A map is the memory that BPF programs and processes share; it lives as long as something
- * refers to it, and here that is the scope it was made in, and the programs that use it.
+ * refers to it, and here that is the scope it was made in, the programs that use it, and the paths it is pinned at.
  *
- * Each family has its own module with the operations that the kernel allows: `HashMap`, `ArrayMap`, `RingBufferMap`.
+ * Each family has its own module with the operations that the kernel allows: `HashMap`, `ArrayMap`, `RingBufferMap` …
+ * Their `make` creates a map; their `define` gives a `Definition`, a value from which this module creates maps
+ * (`create`), or opens ones that exist: pinned (`openPinned`, `pinned`), by id (`fromId`) or by descriptor (`fromFd`).
+ *
+ * @example
+ * ```ts
+ * import { BpfMap, HashMap, Layout } from "effect-ebpf"
+ * import * as Effect from "effect/Effect"
+ *
+ * const counters = HashMap.define({ name: "counters", key: Layout.u32, value: Layout.u64, maxEntries: 1024 })
+ *
+ * // Opened if it is pinned there already, and else created and pinned.
+ * const program = Effect.gen(function*() {
+ *   const map = yield* BpfMap.pinned(counters, "/sys/fs/bpf/counters")
+ *   return yield* map.lookup(7)
+ * })
+ * ```
  */
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
-import { errno } from "../abi/errno.ts"
+import * as Formatter from "effect/Formatter"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { bpf_cmd } from "../abi/generated/enums.ts"
-import { bpf_attr_info, bpf_attr_map_create, bpf_map_info } from "../abi/generated/structs.ts"
-import { type MapType, mapTypes } from "../abi/names.ts"
-import { fill, readNumber, readText } from "../kernel/internal/attr.ts"
-import type { FeatureName } from "../kernel/Features.ts"
-import { acquireBlock, acquireDescriptor, charged, run, withLocalScope } from "../kernel/internal/syscall.ts"
-import { checkInteger, checkName } from "../kernel/internal/validate.ts"
+import { bpf_attr_map_elem } from "../abi/generated/structs.ts"
+import { errno } from "../abi/errno.ts"
+import { fill } from "../kernel/internal/attr.ts"
+import { acquireBlock, allOrNothing, run } from "../kernel/internal/syscall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
-import type { MapSpec } from "../spec/MapSpec.ts"
+import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
+import { createMap } from "./internal/create.ts"
+import { type BpfMap, closedError, describe as describeSpec, handleOf } from "./internal/handle.ts"
+import { acquireById, type Info, nextId, readInfo } from "./internal/info.ts"
+import * as Open from "./internal/open.ts"
+import { pinObject } from "./internal/pins.ts"
+import type { MapMismatch } from "./MapError.ts"
+import type { Iterate, IterationError } from "./MapOperations.ts"
 
-/** A map of this process. `fd` is -1 once the scope that it was made in has closed. */
-export interface BpfMap<T extends MapType = MapType> {
-  readonly fd: number
-  readonly spec: MapSpec<T>
-}
-
-/** What the kernel says of a map. */
-export interface Info {
-  /** Unique among all maps of the system; never used again soon. */
-  readonly id: number
-  readonly type: number
-  readonly name: string
-  readonly keySize: number
-  readonly valueSize: number
-  readonly maxEntries: number
-  readonly flags: number
-}
+export type { BpfMap } from "./internal/handle.ts"
+export type { Info } from "./internal/info.ts"
+export type { DefineOptions, Definition } from "./internal/open.ts"
 
 /** `hash map "counters"`, as errors name a map. */
-export const describe = (spec: MapSpec): string => `${spec.type} map "${spec.name}"`
+export const describe: (spec: MapSpec) => string = describeSpec
 
-/** @internal The error of an operation on a map whose scope has closed. */
-export const closedError = (spec: MapSpec): SystemCallError =>
-  new SystemCallError({
-    call: "bpf",
-    command: undefined,
-    subject: describe(spec),
-    errno: errno.EBADF,
-    hint: "The scope that the map was made in has closed"
-  })
-
-/** The features that families need beyond what every supported kernel has; for hints after a failure. */
-const needs: { readonly [K in MapType]?: FeatureName } = {
-  ringbuf: "ringbuf",
-  bloom_filter: "bloomFilter",
-  user_ringbuf: "userRingbuf",
-  arena: "arena"
-}
-
-const featuresOf = (type: MapType): ReadonlyArray<FeatureName> => {
-  const needed = needs[type]
-  return needed === undefined ? [] : [needed]
-}
-
-const UINT32_MAX = 0xffffffff
-/** The largest key or value that fits in what the kernel allocates at once (KMALLOC_MAX_SIZE, 4 MiB). */
-const MOST_BYTES = 4 << 20
-
-const check = (spec: MapSpec): InvalidArgument | undefined =>
-  checkName("name", spec.name) ??
-    checkInteger("keySize", spec.keySize, 0, MOST_BYTES) ??
-    checkInteger("valueSize", spec.valueSize, 0, MOST_BYTES) ??
-    checkInteger("maxEntries", spec.maxEntries, 1, UINT32_MAX) ??
-    checkInteger("flags", spec.flags, 0, UINT32_MAX)
-
-const encodeName = (name: string): Uint8Array => new TextEncoder().encode(name)
+// ---------------------------------------------------------------- making and opening
 
 /**
  * Creates a map of any kind, to be given to programs; it is closed with the scope. For typed reads and writes use the
- * module of its family.
+ * module of its family, or `BytesMap` for a kind that has none.
  *
  * Fails with `InvalidArgument` for a bad name, size or number of entries, and with `SystemCallError` if the kernel
  * refuses. Needs CAP_BPF (or CAP_SYS_ADMIN before 5.8).
  */
-export const make = <const T extends MapType>(
+export const make = <const T extends MapKind>(
   spec: MapSpec<T>
 ): Effect.Effect<BpfMap<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  withLocalScope(Effect.fnUntraced(function*(owner) {
-    const kernel = yield* Kernel
-    const invalid = check(spec)
-    if (invalid !== undefined) return yield* invalid
-    const what = {
-      call: "bpf",
-      command: "BPF_MAP_CREATE",
-      subject: describe(spec),
-      features: featuresOf(spec.type)
-    }
-    const attr = yield* acquireBlock(kernel, bpf_attr_map_create.size)
-    const size = fill(attr, bpf_attr_map_create, {
-      map_type: mapTypes[spec.type],
-      key_size: spec.keySize,
-      value_size: spec.valueSize,
-      max_entries: spec.maxEntries,
-      map_flags: spec.flags,
-      map_name: encodeName(spec.name)
-    })
-    const create = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size))
-    const descriptor = yield* Scope.provide(acquireDescriptor(kernel, what, create), owner)
-    return {
-      get fd() {
-        return descriptor.fd
-      },
-      spec
-    }
-  }))
+  Effect.flatMap(
+    Kernel,
+    (kernel) => Effect.map(createMap(kernel, spec), (descriptor) => handleOf(descriptor, spec))
+  )
 
-const readInfo = (kernel: KernelService, map: BpfMap): Effect.Effect<Info, SystemCallError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const attr = yield* acquireBlock(kernel, bpf_attr_info.size)
-    const info = yield* acquireBlock(kernel, bpf_map_info.size)
-    const size = fill(attr, bpf_attr_info, {
-      bpf_fd: map.fd,
-      info_len: bpf_map_info.size,
-      info
-    })
-    const what = { call: "bpf", command: "BPF_OBJ_GET_INFO_BY_FD", subject: describe(map.spec) }
-    yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
-    return {
-      id: readNumber(info, bpf_map_info, "id"),
-      type: readNumber(info, bpf_map_info, "type"),
-      name: readText(info, bpf_map_info, "name"),
-      keySize: readNumber(info, bpf_map_info, "key_size"),
-      valueSize: readNumber(info, bpf_map_info, "value_size"),
-      maxEntries: readNumber(info, bpf_map_info, "max_entries"),
-      flags: readNumber(info, bpf_map_info, "map_flags")
-    }
-  }))
+/**
+ * Creates the map that is defined, closed with the scope: the same as the `make` of its family.
+ *
+ * Fails with `InvalidArgument` for a bad name, size or number of entries, and with `SystemCallError` if the kernel
+ * refuses.
+ */
+export const create: <M extends BpfMap>(
+  definition: Open.Definition<M>
+) => Effect.Effect<M, InvalidArgument | SystemCallError, Kernel | Scope.Scope> = Open.create
+
+/**
+ * Opens the map pinned at a path, by this process or another; its descriptor is closed with the scope.
+ *
+ * Fails with `SystemCallError` ENOENT if nothing is pinned there, and with `MapMismatch` if it is another kind of map or
+ * one of other sizes or flags than defined.
+ */
+export const openPinned: <M extends BpfMap>(
+  definition: Open.Definition<M>,
+  path: string
+) => Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> = Open.openPinned
+
+/**
+ * Opens the map pinned at a path, or creates it and pins it there. Two processes that do so at once get the same map.
+ *
+ * Fails as `openPinned` and `create` do.
+ */
+export const pinned = <M extends BpfMap>(
+  definition: Open.Definition<M>,
+  path: string
+): Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> => {
+  const createAndPin = allOrNothing(Effect.tap(create(definition), (map) => pin(map, path)))
+  const is = (wanted: number) => (error: unknown): error is SystemCallError =>
+    error instanceof SystemCallError && error.errno === wanted
+  return openPinned(definition, path).pipe(
+    Effect.catchIf(is(errno.ENOENT), () => createAndPin),
+    // Another process was faster.
+    Effect.catchIf(is(errno.EEXIST), () => openPinned(definition, path))
+  )
+}
+
+/**
+ * Opens a map by the id that `Info` and bpftool show; its descriptor is closed with the scope. Needs CAP_SYS_ADMIN.
+ *
+ * Fails with `SystemCallError` ENOENT if there is none, and with `MapMismatch` if it is not as defined.
+ */
+export const fromId: <M extends BpfMap>(
+  definition: Open.Definition<M>,
+  id: number
+) => Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> = Open.fromId
+
+/**
+ * Opens the map that a descriptor of this process refers to, such as one inherited or received. The descriptor stays the
+ * caller's: a duplicate is made, and closed with the scope.
+ *
+ * Fails with `SystemCallError` EBADF for a closed one and EINVAL for that of no map, and with `MapMismatch` if it is not
+ * as defined.
+ */
+export const fromFd: <M extends BpfMap>(
+  definition: Open.Definition<M>,
+  fd: number
+) => Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> = Open.fromFd
+
+// ---------------------------------------------------------------- looking at maps
+
+const whenOpen = <A, E>(
+  map: BpfMap,
+  f: (kernel: KernelService) => Effect.Effect<A, E>
+): Effect.Effect<A, E | SystemCallError, Kernel> =>
+  Effect.flatMap(
+    Kernel,
+    (kernel): Effect.Effect<A, E | SystemCallError> => map.fd < 0 ? Effect.fail(closedError(map.spec)) : f(kernel)
+  )
 
 /** What the kernel says of the map. Fails with `SystemCallError`, EBADF after its scope has closed. */
 export const info = (map: BpfMap): Effect.Effect<Info, SystemCallError, Kernel> =>
-  Effect.flatMap(Kernel, (kernel) => map.fd < 0 ? Effect.fail(closedError(map.spec)) : readInfo(kernel, map))
+  whenOpen(map, (kernel) => readInfo(kernel, map.fd, describe(map.spec)))
+
+/**
+ * All maps of the system, by ascending id. Maps that come and go meanwhile may be missing. Needs CAP_SYS_ADMIN.
+ */
+export const list: Stream.Stream<Info, SystemCallError, Kernel> = Stream.unwrap(Effect.map(Kernel, (kernel) => {
+  const infoOf = (id: number): Effect.Effect<Info | undefined, SystemCallError> =>
+    Effect.flatMap(acquireById(kernel, id), ({ fd }) => readInfo(kernel, fd, `the map of id ${id}`)).pipe(
+      Effect.scoped,
+      Effect.catchIf((error) => error.errno === errno.ENOENT, () => Effect.undefined)
+    )
+  const after = (id: number): Effect.Effect<readonly [Info, number] | undefined, SystemCallError> =>
+    Effect.flatMap(nextId(kernel, id), (next) =>
+      next === undefined
+        ? Effect.undefined
+        : Effect.flatMap(infoOf(next), (found) => found === undefined ? after(next) : Effect.succeed([found, next])))
+  return Stream.unfold(0, after)
+}))
+
+/**
+ * The whole map as text for people: one line that says what it is, and one for each entry, `key → value`. `most` entries
+ * are shown, all unless given; that there are more is said.
+ *
+ * Fails as walks do (`MapOperations.IterationError`), and with `SystemCallError` EBADF after its scope has closed.
+ */
+export const dump = <K, V>(
+  map: BpfMap & Pick<Iterate<K, V>, "entries">,
+  options?: { readonly most?: number }
+): Effect.Effect<string, IterationError, Kernel> =>
+  Effect.gen(function*() {
+    const { id, keySize, maxEntries, valueSize } = yield* info(map)
+    const most = options?.most ?? Number.POSITIVE_INFINITY
+    const entries = yield* Stream.runCollect(Stream.take(map.entries, most + 1))
+    const shown = entries.slice(0, most)
+    const more = entries.length > shown.length
+    const head = `${describe(map.spec)}, id ${id}: keys of ${keySize} bytes, values of ${valueSize}, ` +
+      `${more ? `more than ${shown.length}` : shown.length} of ${maxEntries} entries`
+    const lines = shown.map(([key, value]) => `  ${Formatter.format(key)} → ${Formatter.format(value)}`)
+    return [head, ...lines, ...(more ? ["  …"] : [])].join("\n")
+  })
+
+// ---------------------------------------------------------------- pinning and freezing
+
+/**
+ * Pins the map at a path in a BPF file system: it then lives until it is unpinned (`BpfFs.unpin`) or the system
+ * restarts, whatever becomes of this process.
+ *
+ * Fails with `SystemCallError`: EEXIST where something is pinned already, ENOENT for a missing folder, EPERM outside a BPF
+ * file system.
+ */
+export const pin = (map: BpfMap, path: string): Effect.Effect<void, InvalidArgument | SystemCallError, Kernel> =>
+  whenOpen(map, (kernel) => pinObject(kernel, map.fd, describe(map.spec), path))
+
+/**
+ * Makes the map read-only for all processes, for good; programs may still write to it. Programs loaded after it may take
+ * its values for constants. Kernel 5.2.
+ *
+ * Fails with `SystemCallError`: EBUSY while it is mapped for writing or being written, EBUSY or EPERM where it is frozen
+ * already, and ENOTSUPP or EPERM for kinds that cannot be frozen.
+ */
+export const freeze = (map: BpfMap): Effect.Effect<void, SystemCallError, Kernel> =>
+  whenOpen(map, (kernel) =>
+    Effect.scoped(Effect.gen(function*() {
+      const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
+      const size = fill(attr, bpf_attr_map_elem, { map_fd: map.fd })
+      const what = { call: "bpf", command: "BPF_MAP_FREEZE", subject: describe(map.spec) }
+      yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_MAP_FREEZE, attr, size))
+    })))

@@ -21,18 +21,29 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { Kernel } from "../kernel/Kernel.ts"
-import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout } from "../layout/Layout.ts"
-import * as BpfMap from "./BpfMap.ts"
+import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
+import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { checkRingSize } from "./internal/ringSize.ts"
 
 /** A ring buffer of this process, and the layout of its records. */
-export interface RingBufferMap<A> extends BpfMap.BpfMap<"ringbuf"> {
+export interface RingBufferMap<A> extends BpfMap<"ringbuf"> {
   readonly record: Layout<A>
 }
 
-/** Larger rings would need 64-bit positions on the reader's hot path. */
-const MOST_BYTES = 1 << 30
+/** What a ring buffer is made of. `maxEntries` is its size in bytes. */
+export interface Options<A> extends DefineOptions {
+  readonly record: Layout<A>
+}
+
+/** A ring buffer as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const define = <A>(options: Options<A>): Definition<RingBufferMap<A>> =>
+  defineMap(
+    { ...commonSpec("ringbuf", options), keySize: 0, valueSize: 0 },
+    (opened) => Effect.succeed(extend(opened.map, { record: options.record }))
+  )
 
 /**
  * Creates a ring buffer, closed with the scope. `maxEntries` is its size in bytes: a power of two times the page size,
@@ -40,30 +51,11 @@ const MOST_BYTES = 1 << 30
  *
  * Fails with `InvalidArgument` for a bad name or size, and with `SystemCallError` if the kernel refuses.
  */
-export const make = <A>(options: {
-  readonly name: string
-  readonly record: Layout<A>
-  readonly maxEntries: number
-  /** `BPF_F_*` flags of `BPF_MAP_CREATE`. */
-  readonly flags?: number
-}): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  Effect.gen(function*() {
-    const { maxEntries, record } = options
-    const { pageSize } = yield* Kernel
-    if (!(maxEntries >= pageSize && maxEntries <= MOST_BYTES && Number.isInteger(Math.log2(maxEntries)))) {
-      return yield* new InvalidArgument({
-        field: "maxEntries",
-        expected: `a size in bytes that is a power of two from ${pageSize} (the page size) to ${MOST_BYTES}`,
-        actual: String(maxEntries)
-      })
-    }
-    const map = yield* BpfMap.make({
-      type: "ringbuf",
-      name: options.name,
-      keySize: 0,
-      valueSize: 0,
-      maxEntries,
-      flags: options.flags ?? 0
-    })
-    return extend(map, { record })
-  })
+export const make = <A>(
+  options: Options<A>
+): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  Effect.flatMap(
+    Kernel,
+    ({ pageSize }): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+      Effect.flatMap(checkRingSize(options.maxEntries, pageSize), () => create(define(options)))
+  )

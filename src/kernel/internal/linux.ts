@@ -1,6 +1,6 @@
 // The door to a real Linux kernel. The only module that imports koffi, and the only one in which an address meets a
 // system call. Signatures are all-integer: koffi then takes its fast path (230 ns a call against 350 and more).
-import { readFileSync } from "node:fs"
+import { readFileSync, statfsSync } from "node:fs"
 import { release } from "node:os"
 import { errno } from "../../abi/errno.ts"
 import { fcntl, mman, mount, resource } from "../../abi/os.ts"
@@ -143,6 +143,22 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
       withBytes(text(type), (address) => result(libc.syscall4(numbers.fsopen, address, mount.FSOPEN_CLOEXEC, 0))),
     fsconfig: (fd, command) => result(libc.syscall6(numbers.fsconfig, fd, command, 0, 0, 0)),
     fsmount: (fd) => result(libc.syscall4(numbers.fsmount, fd, mount.FSMOUNT_CLOEXEC, 0)),
+    mount: (type, target) =>
+      withBytes(
+        text(type),
+        (name) => withBytes(text(target), (path) => result(libc.mount(name, path, name, 0, 0)))
+      ),
+    unmount: (target) => withBytes(text(target), (path) => result(libc.umount2(path, mount.MNT_DETACH))),
+    mkdir: (path) => withBytes(text(path), (address) => result(libc.mkdir(address, 0o700))),
+    unlink: (path) => withBytes(text(path), (address) => result(libc.unlink(address))),
+    fileSystemType: (path) => {
+      try {
+        return statfsSync(path).type
+      } catch (error) {
+        return fileErrno(error)
+      }
+    },
+    pidfdOpen: (pid) => result(libc.syscall4(numbers.pidfd_open, pid, 0, 0)),
     watch: (fd, onReadable) => reactor.watch(fd, onReadable)
   }
 

@@ -21,3 +21,13 @@ export const checkInteger = (
   Number.isInteger(value) && value >= minimum && value <= maximum
     ? undefined
     : new InvalidArgument({ field, expected: `an integer from ${minimum} to ${maximum}`, actual: String(value) })
+
+/** A path, as system calls take it: PATH_MAX is 4096 with its NUL, and a NUL inside would cut it short. */
+export const checkPath = (field: string, path: string): InvalidArgument | undefined =>
+  typeof path === "string" && path.length > 0 && path.length < 4096 && !path.includes("\0")
+    ? undefined
+    : new InvalidArgument({
+      field,
+      expected: "a path of 1 to 4095 characters without NUL",
+      actual: typeof path === "string" && path.length < 100 ? JSON.stringify(path) : `one of another kind or length`
+    })

@@ -104,11 +104,11 @@ const helpers = {
   expectObject
 }
 
-const literal = (value: string): string => JSON.stringify(value)
+export const literal = (value: string): string => JSON.stringify(value)
 const property = (name: string): string => `[${literal(name)}]`
 
 /** Collects generated statements and the constants that they refer to. */
-class Source {
+export class Source {
   readonly lines: Array<string> = []
   readonly constants: Array<unknown> = []
   private names = 0
@@ -158,7 +158,8 @@ const readSafeInt64 = (source: Source, node: IntNode, offset: number, path: stri
   return value
 }
 
-const read = (source: Source, node: Node, offset: number, path: string): string => {
+/** Emits what reads the value at `o + offset`, and gives the expression of it. */
+export const read = (source: Source, node: Node, offset: number, path: string): string => {
   switch (node._tag) {
     case "Int":
       return node.size === 8 && !node.bigint ? readSafeInt64(source, node, offset, path) : getInt(node, offset)
@@ -187,6 +188,11 @@ const read = (source: Source, node: Node, offset: number, path: string): string 
       )
       return result
     }
+    case "Mapped": {
+      const base = source.name()
+      source.emit(`const ${base} = ${read(source, node.base, offset, path)};`)
+      return `${source.constant(node.decode)}(${base})`
+    }
     case "Union":
       return objectOf(
         source,
@@ -214,7 +220,7 @@ const objectOf = (source: Source, entries: ReadonlyArray<readonly [string, strin
   return `({ ${fixed.map(([name, local]) => `${property(name)}: ${local}`).join(", ")} })`
 }
 
-const readBits = (node: IntNode, offset: number, bits: { shift: number; width: number }, path: string): string => {
+export const readBits = (node: IntNode, offset: number, bits: { shift: number; width: number }, path: string): string => {
   const unit = node.size * 8
   if (node.size === 8) {
     const raw = `(v.getBigUint64(${at(offset)}, true) >> ${bits.shift}n)`
@@ -237,7 +243,8 @@ const checkInt = (source: Source, node: IntNode, width: number, value: string, p
   source.emit(`if (${test}) h.fail(${literal(path)}, ${literal(expected)}, ${value});`)
 }
 
-const write = (source: Source, node: Node, offset: number, value: string, path: string): void => {
+/** Emits what checks `value` and writes it at `o + offset`, with no zeroing of gaps. */
+export const write = (source: Source, node: Node, offset: number, value: string, path: string): void => {
   switch (node._tag) {
     case "Int": {
       checkInt(source, node, node.size * 8, value, path, node.label)
@@ -271,6 +278,16 @@ const write = (source: Source, node: Node, offset: number, value: string, path: 
         `for (let i = 0; i < ${node.length}; i++) try { ${element}(v, u, ${at(offset)} + i * ${node.element.size}, ` +
           `${value}[i]); } catch (error) { throw h.within(error, ${literal(path)} + "[" + i + "]"); }`
       )
+      return
+    }
+    case "Mapped": {
+      const encoded = source.name()
+      source.emit(`let ${encoded};`)
+      source.emit(
+        `try { ${encoded} = ${source.constant(node.encode)}(${value}); } ` +
+          `catch (error) { throw h.within(error, ${literal(path)}); }`
+      )
+      write(source, node.base, offset, encoded, path)
       return
     }
     case "Union":
@@ -329,6 +346,7 @@ const isExact = (node: Node): boolean => {
       return true
     case "Bool":
     case "CString":
+    case "Mapped":
     case "Union":
       return false
     case "Array":

@@ -69,7 +69,28 @@ export interface EnumNode {
   readonly values: ReadonlyMap<string, number>
 }
 
-export type Node = IntNode | BoolNode | CStringNode | BytesNode | ArrayNode | StructNode | UnionNode | EnumNode
+/** The bytes of `base`, read as another value: a user's own codec. `encode` throws `LayoutError`. */
+export interface MappedNode {
+  readonly _tag: "Mapped"
+  readonly size: number
+  readonly align: number
+  readonly base: Node
+  readonly decode: (value: any) => any
+  readonly encode: (value: any) => any
+  /** A `Schema.Codec`; this file knows no Effect. */
+  readonly schema: unknown
+}
+
+export type Node =
+  | IntNode
+  | BoolNode
+  | CStringNode
+  | BytesNode
+  | ArrayNode
+  | StructNode
+  | UnionNode
+  | EnumNode
+  | MappedNode
 
 /** The least and the greatest value of an integer that is `width` bits wide. */
 export const range = (node: IntNode, width = node.size * 8): readonly [minimum: bigint, maximum: bigint] =>
@@ -92,6 +113,8 @@ export const hasGaps = (node: Node): boolean => {
       return true
     case "Array":
       return hasGaps(node.element)
+    case "Mapped":
+      return hasGaps(node.base)
     case "Struct": {
       let covered = 0
       for (const field of node.fields) {

@@ -36,6 +36,8 @@ export const schemaOf = (node: Node): Schema.Codec<any> => {
       const element = schemaOf(node.element)
       return Schema.Array(element).check(Schema.isBetweenLength(node.length, node.length)) as Schema.Codec<any>
     }
+    case "Mapped":
+      return node.schema as Schema.Codec<any>
     case "Union":
       return Schema.Union(
         node.members.map((m) => Schema.Struct({ [m.name]: schemaOf(m.node) }))

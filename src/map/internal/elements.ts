@@ -1,20 +1,22 @@
-// The element operations of maps, as single system calls on memory prepared once: one attr block, one key and one value
+// The element operations of maps, as single system calls on memory prepared once: attr blocks, one key and one value
 // per map. Results are numbers; a miss costs no error object.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_map_elem } from "../../abi/generated/structs.ts"
+import type { FeatureName } from "../../kernel/Features.ts"
 import { fill } from "../../kernel/internal/attr.ts"
-import { acquireBlock, retrying } from "../../kernel/internal/syscall.ts"
-import type { Block, KernelService } from "../../kernel/Kernel.ts"
-import { SystemCallError } from "../../kernel/KernelError.ts"
-import { type BpfMap, describe } from "../BpfMap.ts"
+import { acquireBlock, type Call, retrying } from "../../kernel/internal/syscall.ts"
+import type { Block } from "../../kernel/Kernel.ts"
+import type { SystemCallError } from "../../kernel/KernelError.ts"
+import { describe, type Opened } from "./handle.ts"
 
-const { flags } = bpf_attr_map_elem.fields
-/** How much of the attr each command reads: DELETE must not see the value pointer, or it answers EINVAL. */
+const { flags, key: keyField, next_key } = bpf_attr_map_elem.fields
+/** How much of the attr each command reads: bytes after its last field must be zero, or it answers EINVAL. */
 const SIZE_WITH_FLAGS = flags.offset + flags.size
-const SIZE_OF_KEY_ONLY = bpf_attr_map_elem.fields.key.offset + bpf_attr_map_elem.fields.key.size
+const SIZE_OF_KEY_ONLY = keyField.offset + keyField.size
+const SIZE_OF_NEXT = next_key.offset + next_key.size
 
 /** The blocks of one map, and its calls. The caller fills `key` and `value` first. */
 export interface Elements {
@@ -22,54 +24,66 @@ export interface Elements {
   readonly isLive: () => boolean
   readonly key: Block
   readonly value: Block
-  readonly lookup: () => number
-  readonly update: (mode: number) => number
+  readonly lookup: (flags: number) => number
+  readonly update: (flags: number) => number
   readonly delete: () => number
+  readonly lookupAndDelete: (flags: number) => number
+  /** Replaces the key by the one after it, or by the first one. */
+  readonly next: (from: "start" | "key") => number
 }
 
-/** Prepares a map's memory, which is freed with the scope. */
+/**
+ * Prepares a map's memory, which is freed with the scope. A map without keys (a queue) has a null key pointer. Sizes
+ * are those of what the calls copy: for per-CPU values all of them.
+ */
 export const acquireElements = (
-  kernel: KernelService,
-  map: BpfMap
+  { kernel, map }: Opened,
+  sizes: { readonly key: number; readonly value: number }
 ): Effect.Effect<Elements, SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
-    const key = yield* acquireBlock(kernel, map.spec.keySize)
-    const value = yield* acquireBlock(kernel, map.spec.valueSize)
+    const key = yield* acquireBlock(kernel, sizes.key)
+    const value = yield* acquireBlock(kernel, sizes.value)
+    const firstAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
+    const nextAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
     const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
-    fill(attr, bpf_attr_map_elem, { map_fd: map.fd, key, value })
-    /** A closure for each call would cost 70 ns: `retrying` is only reached when a signal came between. */
-    const call = (command: number, size: number): number => {
-      const result = kernel.bpf(command, attr, size)
-      return result === -errno.EINTR ? retrying(() => kernel.bpf(command, attr, size)) : result
+    const keyPointer = sizes.key === 0 ? undefined : key
+    fill(attr, bpf_attr_map_elem, { map_fd: map.fd, key: keyPointer, value })
+    fill(firstAttr, bpf_attr_map_elem, { map_fd: map.fd, next_key: key })
+    // The kernel has copied the old key before it writes the new one.
+    fill(nextAttr, bpf_attr_map_elem, { map_fd: map.fd, key: keyPointer, next_key: key })
+    const call = (command: number, block: Block, size: number): number => {
+      const result = kernel.bpf(command, block, size)
+      return result === -errno.EINTR ? again(command, block, size) : result
     }
-    const setFlags = (value: number): void => attr.view.setUint32(flags.offset, value, true)
+    /** Apart from `call`, which would allocate what this closure captures, called or not. */
+    const again = (command: number, block: Block, size: number): number =>
+      retrying(() => kernel.bpf(command, block, size))
+    const FLAGS = flags.offset / 4
+    const { u32 } = attr
     return {
       isLive: () => attr.live, // acquired last, so released first
       key,
       value,
-      lookup: () => {
-        setFlags(0)
-        return call(bpf_cmd.BPF_MAP_LOOKUP_ELEM, SIZE_WITH_FLAGS)
+      lookup: (f) => {
+        u32[FLAGS] = f
+        return call(bpf_cmd.BPF_MAP_LOOKUP_ELEM, attr, SIZE_WITH_FLAGS)
       },
-      update: (mode) => {
-        setFlags(mode)
-        return call(bpf_cmd.BPF_MAP_UPDATE_ELEM, SIZE_WITH_FLAGS)
+      update: (f) => {
+        u32[FLAGS] = f
+        return call(bpf_cmd.BPF_MAP_UPDATE_ELEM, attr, SIZE_WITH_FLAGS)
       },
-      delete: () => call(bpf_cmd.BPF_MAP_DELETE_ELEM, SIZE_OF_KEY_ONLY)
+      delete: () => call(bpf_cmd.BPF_MAP_DELETE_ELEM, attr, SIZE_OF_KEY_ONLY),
+      lookupAndDelete: (f) => {
+        u32[FLAGS] = f
+        return call(bpf_cmd.BPF_MAP_LOOKUP_AND_DELETE_ELEM, attr, SIZE_WITH_FLAGS)
+      },
+      next: (from) => call(bpf_cmd.BPF_MAP_GET_NEXT_KEY, from === "start" ? firstAttr : nextAttr, SIZE_OF_NEXT)
     }
   })
 
 /** What a failed element operation was, for its error. */
-export const elementCall = (map: BpfMap, command: keyof typeof bpf_cmd) => ({
-  call: "bpf",
-  command,
-  subject: describe(map.spec)
-})
-
-/** The error of an update that found no room. */
-export const full = (map: BpfMap): SystemCallError =>
-  new SystemCallError({
-    ...elementCall(map, "BPF_MAP_UPDATE_ELEM"),
-    errno: errno.E2BIG,
-    hint: `The map is full: ${map.spec.maxEntries} of ${map.spec.maxEntries} entries`
-  })
+export const elementCall = (
+  { map }: Opened,
+  command: keyof typeof bpf_cmd,
+  features?: ReadonlyArray<FeatureName>
+): Call => ({ call: "bpf", command, subject: describe(map.spec), ...(features === undefined ? {} : { features }) })

@@ -1,27 +1,56 @@
+// What every map handle is built from: an opened map, and the errors that name it.
 import * as Effect from "effect/Effect"
-import type { SystemCallError } from "../../kernel/KernelError.ts"
+import { errno } from "../../abi/errno.ts"
+import type { Descriptor } from "../../kernel/internal/syscall.ts"
+import type { KernelService } from "../../kernel/Kernel.ts"
+import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { LayoutError } from "../../layout/Layout.ts"
-import { type BpfMap, closedError } from "../BpfMap.ts"
-import type { Elements } from "./elements.ts"
+import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 
-/** Wraps a map's operation: EBADF once the scope has closed, and a `LayoutError` thrown by a codec as a failure. */
-export type Guard = <A, E>(operation: () => Effect.Effect<A, E>) => Effect.Effect<A, E | LayoutError | SystemCallError>
+/** A map of this process. `fd` is -1 once the scope that it was made in has closed. */
+export interface BpfMap<out T extends MapKind = MapKind> {
+  readonly fd: number
+  readonly spec: MapSpec<T>
+}
+
+/** A map that a descriptor was acquired for, before it has the operations of its family. */
+export interface Opened<T extends MapKind = MapKind> {
+  readonly kernel: KernelService
+  readonly map: BpfMap<T>
+}
+
+/** The handle of a descriptor: its number stays the live one. */
+export const handleOf = <T extends MapKind>(descriptor: Descriptor, spec: MapSpec<T>): BpfMap<T> => ({
+  get fd() {
+    return descriptor.fd
+  },
+  spec
+})
+
+/** `hash map "counters"`, as errors name a map. */
+export const describe = (spec: MapSpec): string =>
+  `${typeof spec.type === "number" ? `type ${spec.type}` : spec.type} map "${spec.name}"`
+
+/** The error of an operation on a map whose scope has closed. */
+export const closedError = (spec: MapSpec): SystemCallError =>
+  new SystemCallError({
+    call: "bpf",
+    command: undefined,
+    subject: describe(spec),
+    errno: errno.EBADF,
+    hint: "The scope that the map was made in has closed"
+  })
 
 /** A handle's operations beside what every map has; `fd` stays the live one, where a spread would copy its number. */
 export const extend = <M extends BpfMap, A extends object>(map: M, operations: A): M & A =>
   Object.defineProperties(operations, Object.getOwnPropertyDescriptors(map)) as M & A
 
-/**
- * A guard for operations of handles that may outlive their map. Their memory goes before the map does, and belongs to
- * others then: it is the memory that is asked.
- */
-export const guard = (map: BpfMap, elements: Elements): Guard => <A, E>(operation: () => Effect.Effect<A, E>) =>
-  Effect.suspend((): Effect.Effect<A, E | LayoutError | SystemCallError> => {
-    if (!elements.isLive()) return Effect.fail(closedError(map.spec))
-    try {
-      return operation()
-    } catch (thrown) {
-      if (thrown instanceof LayoutError) return Effect.fail(thrown)
-      throw thrown
-    }
-  })
+/** What an operation threw that its caller is to see as a failure. Anything else is a defect, and thrown on. */
+export const caught = (
+  thrown: unknown
+): Effect.Effect<never, InvalidArgument | LayoutError | SystemCallError> => {
+  if (thrown instanceof SystemCallError || thrown instanceof LayoutError || thrown instanceof InvalidArgument) {
+    return Effect.fail(thrown)
+  }
+  throw thrown
+}

@@ -1,0 +1,80 @@
+/**
+ * An arena (`BPF_MAP_TYPE_ARENA`, kernel 6.9): memory that programs and this process share, with pointers that mean the
+ * same on both sides. Programs allocate its pages (`bpf_arena_alloc_pages`); pages that this process touches first are
+ * there from then on, zeroed.
+ *
+ * @example
+ * ```ts
+ * import { Arena } from "effect-ebpf"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const arena = yield* Arena.make({ name: "shared", maxEntries: 16 }) // pages
+ *   const memory = yield* Arena.memory(arena)
+ *   memory.view.setUint32(0, 42, true)
+ * }).pipe(Effect.scoped)
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { bpf_map_create_flags } from "../abi/generated/enums.ts"
+import { mman } from "../abi/os.ts"
+import { acquireMapping } from "../kernel/internal/syscall.ts"
+import { Kernel } from "../kernel/Kernel.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
+import { closedError, describe, extend } from "./internal/handle.ts"
+import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+
+/** An arena of this process. */
+export interface Arena extends BpfMap<"arena"> {}
+
+/** What an arena is made of. `maxEntries` is its size in pages, at most 4 GiB of them. */
+export interface Options extends DefineOptions {
+  /** The address at which this process has it mapped, a multiple of the page size; the kernel's choice unless given. */
+  readonly address?: number
+}
+
+/** An arena as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const define = (options: Options): Definition<Arena> => {
+  const common = commonSpec("arena", options)
+  return defineMap(
+    {
+      ...common,
+      flags: common.flags | bpf_map_create_flags.BPF_F_MMAPABLE,
+      keySize: 0,
+      valueSize: 0,
+      ...(options.address === undefined ? {} : { mapExtra: options.address })
+    },
+    (opened) => Effect.succeed(extend(opened.map, {}))
+  )
+}
+
+/**
+ * Creates an arena, closed with the scope.
+ *
+ * Fails with `InvalidArgument` for a bad name or size, and with `SystemCallError` if the kernel refuses.
+ */
+export const make = (
+  options: Options
+): Effect.Effect<Arena, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+
+/** An arena's memory in this process. Both views are of length 0 once its scope has closed. */
+export interface ArenaMemory {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+}
+
+/** Maps the arena into this process, until the scope closes. Fails with `SystemCallError` if the kernel refuses. */
+export const memory = (arena: Arena): Effect.Effect<ArenaMemory, SystemCallError, Kernel | Scope.Scope> =>
+  Effect.gen(function*() {
+    const kernel = yield* Kernel
+    if (arena.fd < 0) return yield* closedError(arena.spec)
+    const mapping = yield* acquireMapping(kernel, describe(arena.spec), {
+      fd: arena.fd,
+      length: arena.spec.maxEntries * kernel.pageSize,
+      protection: mman.PROT_READ | mman.PROT_WRITE,
+      offset: 0
+    })
+    return { bytes: new Uint8Array(mapping.buffer), view: new DataView(mapping.buffer) }
+  })

@@ -1,0 +1,69 @@
+/**
+ * A hash table that evicts (`BPF_MAP_TYPE_LRU_HASH`, kernel 4.10): when it is full, a new key takes the place of one that
+ * was not used lately. Which one is the kernel's choice, and approximate: by default there is one list for all CPUs; with
+ * `BPF_F_NO_COMMON_LRU` each CPU has its own part of `maxEntries`, and evicts when that is full.
+ *
+ * Lookups by programs count as use; those by system calls do not. Its operations are described in `MapOperations`.
+ *
+ * @example
+ * ```ts
+ * import { Layout, LruHashMap } from "effect-ebpf"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const recent = yield* LruHashMap.make({ name: "recent", key: Layout.u32, value: Layout.u64, maxEntries: 1024 })
+ *   for (let flow = 0; flow < 5000; flow++) yield* recent.update(flow, 1n) // never full
+ *   return yield* recent.count // at most 1024
+ * })
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Kernel } from "../kernel/Kernel.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import type { Layout } from "../layout/Layout.ts"
+import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
+import { extend } from "./internal/handle.ts"
+import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
+import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+
+/**
+ * An LRU hash map of this process. After the scope that it was made in has closed, its operations fail with a
+ * `SystemCallError` of EBADF.
+ */
+export interface LruHashMap<K, V> extends BpfMap<"lru_hash">, Keyed<K, V> {
+  readonly key: Layout<K>
+  readonly value: Layout<V>
+}
+
+/** What an LRU hash map is made of. */
+export interface Options<K, V> extends DefineOptions {
+  readonly key: Layout<K>
+  readonly value: Layout<V>
+  /** Whether the map carries BTF of its layouts: bpftool prints entries by it, and spin locks need it. */
+  readonly btf?: boolean
+}
+
+/** An LRU hash map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const define = <K, V>(options: Options<K, V>): Definition<LruHashMap<K, V>> => {
+  const { key, value } = options
+  return defineMap(
+    {
+      ...commonSpec("lru_hash", options),
+      keySize: key.size,
+      valueSize: value.size,
+      ...(options.btf === true ? { types: { key, value } } : {})
+    },
+    (opened) =>
+      Effect.map(acquireKeyed(opened, key, value), (operations) => extend(opened.map, { key, value, ...operations }))
+  )
+}
+
+/**
+ * Creates an LRU hash map, closed with the scope. Its memory is allocated at once.
+ *
+ * Fails with `InvalidArgument` for a bad name or number of entries, and with `SystemCallError` if the kernel refuses.
+ */
+export const make = <K, V>(
+  options: Options<K, V>
+): Effect.Effect<LruHashMap<K, V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))

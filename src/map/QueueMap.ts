@@ -1,0 +1,111 @@
+/**
+ * Queues and stacks of values without keys (`BPF_MAP_TYPE_QUEUE` and `BPF_MAP_TYPE_STACK`, kernel 4.20): programs push
+ * and pop with `bpf_map_push_elem` and `bpf_map_pop_elem`. A queue gives the oldest value first, a stack the newest.
+ *
+ * @example
+ * ```ts
+ * import { Layout, QueueMap } from "effect-ebpf"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const free = yield* QueueMap.make({ name: "free_ports", value: Layout.u16, maxEntries: 128 })
+ *   yield* free.push(4000)
+ *   return yield* free.pop // Option.some(4000)
+ * })
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { errno } from "../abi/errno.ts"
+import { bpf_map_update_flags } from "../abi/generated/enums.ts"
+import type { Kernel } from "../kernel/Kernel.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import type { Layout, LayoutError } from "../layout/Layout.ts"
+import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
+import { acquireAccess, assertLive, refused } from "./internal/access.ts"
+import { caught, extend } from "./internal/handle.ts"
+import { exactBytes } from "./internal/codec.ts"
+import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+
+/**
+ * A queue or a stack of this process. After the scope that it was made in has closed, its operations fail with a
+ * `SystemCallError` of EBADF.
+ */
+export interface QueueMap<V, T extends "queue" | "stack" = "queue" | "stack"> extends BpfMap<T> {
+  readonly value: Layout<V>
+  /**
+   * Adds a value. When it is full this fails with E2BIG, unless `evict` is true: then the oldest value makes room.
+   */
+  readonly push: (
+    value: V,
+    options?: { readonly evict?: boolean }
+  ) => Effect.Effect<void, LayoutError | SystemCallError>
+  /** Takes the next value out: the oldest of a queue, the newest of a stack. `None` if it is empty. */
+  readonly pop: Effect.Effect<Option.Option<V>, LayoutError | SystemCallError>
+  /** The value that `pop` would give, left in place. */
+  readonly peek: Effect.Effect<Option.Option<V>, LayoutError | SystemCallError>
+}
+
+/** What a queue or a stack is made of. */
+export interface Options<V> extends DefineOptions {
+  readonly value: Layout<V>
+}
+
+/** Either kind as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const define = <V, const T extends "queue" | "stack" = "queue">(
+  options: Options<V> & { readonly type?: T }
+): Definition<QueueMap<V, T>> => {
+  const { value } = options
+  const type = (options.type ?? "queue") as T
+  return defineMap({ ...commonSpec(type, options), keySize: 0, valueSize: value.size }, (opened) =>
+    Effect.map(acquireAccess(opened, exactBytes(0, "key"), value), (access) => {
+      const { elements } = access
+      const take = (command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_LOOKUP_AND_DELETE_ELEM", call: () => number) =>
+        Effect.suspend((): Effect.Effect<Option.Option<V>, LayoutError | SystemCallError> => {
+          try {
+            assertLive(access)
+            const result = call()
+            if (result >= 0) return Effect.succeedSome(value.read(elements.value.view, elements.value.bytes, 0))
+            if (result === -errno.ENOENT) return Effect.succeedNone
+            throw refused(access, command, result)
+          } catch (error) {
+            return caught(error) as never
+          }
+        })
+      return extend(opened.map as BpfMap<T>, {
+        value,
+        push: (v: V, pushOptions?: { readonly evict?: boolean }) =>
+          Effect.suspend((): Effect.Effect<void, LayoutError | SystemCallError> => {
+            try {
+              assertLive(access)
+              value.write(elements.value.view, elements.value.bytes, 0, v)
+              const { BPF_ANY, BPF_EXIST } = bpf_map_update_flags
+              const result = elements.update(pushOptions?.evict === true ? BPF_EXIST : BPF_ANY)
+              if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
+              return Effect.void
+            } catch (error) {
+              return caught(error) as never
+            }
+          }),
+        pop: take("BPF_MAP_LOOKUP_AND_DELETE_ELEM", () => elements.lookupAndDelete(0)),
+        peek: take("BPF_MAP_LOOKUP_ELEM", () => elements.lookup(0))
+      })
+    }))
+}
+
+/**
+ * Creates a queue, closed with the scope.
+ *
+ * Fails with `InvalidArgument` for a bad name or number of entries, and with `SystemCallError` if the kernel refuses.
+ */
+export const make = <V>(
+  options: Options<V>
+): Effect.Effect<QueueMap<V, "queue">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(define({ ...options, type: "queue" }))
+
+/** Creates a stack, closed with the scope; as `make` otherwise. */
+export const makeStack = <V>(
+  options: Options<V>
+): Effect.Effect<QueueMap<V, "stack">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(define({ ...options, type: "stack" }))

@@ -1,0 +1,96 @@
+// One opened map with its codecs and the memory of its calls: what the groups of operations work on.
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import { bpf_map_update_flags } from "../../abi/generated/enums.ts"
+import { errno } from "../../abi/errno.ts"
+import type { FeatureName } from "../../kernel/Features.ts"
+import { toError } from "../../kernel/internal/syscall.ts"
+import { SystemCallError } from "../../kernel/KernelError.ts"
+import type { MapKind } from "../../spec/MapSpec.ts"
+import type { UpdateMode, UpdateOptions } from "../MapOperations.ts"
+import type { Codec } from "./codec.ts"
+import { acquireElements, elementCall, type Elements } from "./elements.ts"
+import { closedError, describe, type Opened } from "./handle.ts"
+
+/** An opened map, ready for calls. */
+export interface Access<K, V> extends Opened {
+  readonly key: Codec<K>
+  readonly value: Codec<V>
+  readonly elements: Elements
+  /** That of the handle: what is acquired later, on first use, is released with it. */
+  readonly scope: Scope.Scope
+  /** Whether the kernel has batches for this map; `undefined` until it was tried. */
+  batches: boolean | undefined
+}
+
+export const acquireAccess = <K, V>(
+  opened: Opened,
+  key: Codec<K>,
+  value: Codec<V>
+): Effect.Effect<Access<K, V>, SystemCallError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const elements = yield* acquireElements(opened, { key: key.size, value: value.size })
+    return { ...opened, key, value, elements, scope, batches: undefined }
+  })
+
+const modes: { readonly [M in UpdateMode]: number } = {
+  any: bpf_map_update_flags.BPF_ANY,
+  noexist: bpf_map_update_flags.BPF_NOEXIST,
+  exist: bpf_map_update_flags.BPF_EXIST
+}
+
+/** The flags of an update; an unknown mode is the caller's mistake against the types. */
+export const flagsOf = (options: UpdateOptions | undefined): number =>
+  options === undefined
+    ? 0
+    : (modes[options.mode ?? "any"] ?? 0) | (options.lock === true ? bpf_map_update_flags.BPF_F_LOCK : 0)
+
+const hints: { readonly [number: number]: string } = {
+  [errno.EEXIST]: "The key is present, and the mode is noexist",
+  [errno.ENOENT]: "The key is absent, and the mode is exist"
+}
+
+/** The error of a refused operation on an element. */
+export const refused = (
+  access: Opened,
+  command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM" | "BPF_MAP_LOOKUP_AND_DELETE_ELEM"
+    | "BPF_MAP_GET_NEXT_KEY",
+  result: number,
+  features?: ReadonlyArray<FeatureName>
+): SystemCallError => {
+  const error = toError(access.kernel, elementCall(access, command, features), result)
+  const hint = command === "BPF_MAP_UPDATE_ELEM" ? updateHint(access, error.errno) : undefined
+  return hint === undefined ? error : new SystemCallError({ ...error, hint })
+}
+
+/** Kinds whose keys are indices below `maxEntries`. */
+const indexed: ReadonlySet<MapKind> = new Set<MapKind>([
+  "array",
+  "percpu_array",
+  "prog_array",
+  "perf_event_array",
+  "cgroup_array",
+  "array_of_maps",
+  "devmap",
+  "cpumap",
+  "xskmap",
+  "sockmap",
+  "reuseport_sockarray"
+])
+
+/** What a refused update means: E2BIG is an index beyond an array's end, or a full map, as ENOSPC is for a trie. */
+const updateHint = ({ map: { spec } }: Opened, number: number): string | undefined => {
+  const { maxEntries, type } = spec
+  if (number !== errno.E2BIG && !(number === errno.ENOSPC && type === "lpm_trie")) return hints[number]
+  return indexed.has(type)
+    ? `Indices of this map are below ${maxEntries}`
+    : `The map is full: ${maxEntries} of ${maxEntries} entries`
+}
+
+/** Throws for a handle whose scope has closed: its memory may be another's by now. */
+export const assertLive = (access: { readonly elements: Elements } & Opened): void => {
+  if (!access.elements.isLive()) throw closedError(access.map.spec)
+}
+
+export { describe }

@@ -1,0 +1,263 @@
+// Writing and removing many entries: BPF_MAP_UPDATE_BATCH and BPF_MAP_DELETE_BATCH, or one call per key.
+import * as Effect from "effect/Effect"
+import { errno } from "../../abi/errno.ts"
+import { bpf_cmd, bpf_map_update_flags } from "../../abi/generated/enums.ts"
+import { bpf_attr_batch } from "../../abi/generated/structs.ts"
+import { fill, readNumber } from "../../kernel/internal/attr.ts"
+import { acquireBlock, retrying } from "../../kernel/internal/syscall.ts"
+import type { Block } from "../../kernel/Kernel.ts"
+import { setPointer } from "../../kernel/Memory.ts"
+import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import * as Layout from "../../layout/Layout.ts"
+import { BatchError } from "../MapError.ts"
+import type { DeleteMany, SetMany, UpdateOptions } from "../MapOperations.ts"
+import { type Access, describe, flagsOf, refused } from "./access.ts"
+import type { Codec } from "./codec.ts"
+import { closedError } from "./handle.ts"
+
+/** Rows to be written: how many, and what writes those from `from` to `to` at the start of a block. */
+interface Rows {
+  readonly length: number
+  readonly write: (block: Block, from: number, to: number) => void
+}
+
+/** A chunk is of some 256 KiB: memory stays bounded and in the cache, and its blocks are not mapped anew for each use. */
+const CHUNK_BYTES = 1 << 18
+
+/** Where writing rows failed: everything before was written. */
+class RowError {
+  readonly row: number
+  readonly cause: Layout.LayoutError
+  constructor(row: number, cause: Layout.LayoutError) {
+    this.row = row
+    this.cause = cause
+  }
+}
+
+const rowsOfValues = <A>(codec: Codec<A>, length: number, valueAt: (row: number) => A): Rows => ({
+  length,
+  write: ({ bytes, view }, from, to) => {
+    for (let row = from; row < to; row++) {
+      try {
+        codec.write(view, bytes, (row - from) * codec.size, valueAt(row))
+      } catch (error) {
+        throw error instanceof Layout.LayoutError ? new RowError(row, error) : error
+      }
+    }
+  }
+})
+
+const rowsOfColumns = <A>(codec: Codec<A>, columns: Layout.Columns<A>, length: number): Rows => {
+  if (!Layout.isLayout(codec)) return rowsOfValues(codec, length, (row) => (columns as ReadonlyArray<A>)[row]!)
+  const layout = codec as Layout.Layout<A>
+  return {
+    length,
+    write: ({ bytes, view }, from, to) => {
+      try {
+        Layout.writeColumns(layout, columns, { view, data: bytes, stride: codec.size }, from, to)
+      } catch (error) {
+        if (!(error instanceof Layout.LayoutError)) throw error
+        const row = /^\[(\d+)\]\.?/.exec(error.path)
+        throw row === null
+          ? error
+          : new RowError(Number(row[1]), new Layout.LayoutError({ ...error, path: error.path.slice(row[0].length) }))
+      }
+    }
+  }
+}
+
+/** What is done to each row. */
+interface Operation {
+  readonly name: "update" | "delete"
+  readonly batch: "BPF_MAP_UPDATE_BATCH" | "BPF_MAP_DELETE_BATCH"
+  readonly flags: number
+  /** Zero or `-errno` of the single call, on the key and value in the map's own blocks. */
+  readonly single: () => number
+  readonly command: "BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM"
+  /** Results that are no failure: the row was not done, and the next one follows. */
+  readonly skips: (result: number) => boolean
+}
+
+const lacksBatches = (result: number): boolean =>
+  result === -errno.EINVAL || result === -errno.ENOTSUPP || result === -errno.EOPNOTSUPP
+
+/** Batches are for any key, absent or present: other modes are EINVAL. */
+const takesFlags = ({ flags }: Operation): boolean => (flags & ~bpf_map_update_flags.BPF_F_LOCK) === 0
+
+const failedAt = (
+  access: Access<any, any>,
+  operation: Operation,
+  index: number,
+  done: number,
+  cause: SystemCallError | Layout.LayoutError
+): BatchError => new BatchError({ operation: operation.name, map: describe(access.map.spec), index, done, cause })
+
+/** The copied row of a block, as the key or value of a single call. */
+const copyRow = (from: Block, to: Block, row: number, size: number): void => {
+  to.bytes.set(from.bytes.subarray(row * size, (row + 1) * size))
+}
+
+/** Does `operation` to all rows: how many were done. Runs in one turn, so that no other fiber comes between. */
+const runAll = (
+  access: Access<any, any>,
+  operation: Operation,
+  keys: Rows,
+  values: Rows | undefined
+): Effect.Effect<number, BatchError | SystemCallError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { kernel, map } = access
+    const valueSize = values === undefined ? 0 : access.value.size
+    const chunk = Math.max(1, Math.min(keys.length, Math.floor(CHUNK_BYTES / (access.key.size + valueSize))))
+    const keyBlock = yield* acquireBlock(kernel, chunk * access.key.size)
+    const valueBlock: Block | undefined = values === undefined
+      ? undefined
+      : yield* acquireBlock(kernel, chunk * valueSize)
+    const attr: Block = yield* acquireBlock(kernel, bpf_attr_batch.size)
+
+    const one = (row: number): number => {
+      copyRow(keyBlock, access.elements.key, row, access.key.size)
+      if (valueBlock !== undefined) copyRow(valueBlock, access.elements.value, row, valueSize)
+      return operation.single()
+    }
+    /** Sends rows `from` to `count` of the chunk: how many were done, and the result that ended it. */
+    const batch = (from: number, count: number): readonly [done: number, result: number] => {
+      const rows = count - from
+      const result = retrying(() => {
+        fill(attr, bpf_attr_batch, { count: rows, map_fd: map.fd, elem_flags: operation.flags })
+        setPointer(attr, bpf_attr_batch.fields.keys.offset, keyBlock, from * access.key.size)
+        if (valueBlock !== undefined) {
+          setPointer(attr, bpf_attr_batch.fields.values.offset, valueBlock, from * valueSize)
+        }
+        return kernel.bpf(bpf_cmd[operation.batch], attr, bpf_attr_batch.size)
+      })
+      if (result >= 0) return [rows, result]
+      // Where a row fails, its number is written; where all is refused at once, the number stays what it was.
+      const told = readNumber(attr, bpf_attr_batch, "count")
+      return [told >= rows ? 0 : told, result]
+    }
+
+    let done = 0
+    const failed = (row: number, result: number): BatchError =>
+      failedAt(access, operation, row, done, refused(access, operation.command, result))
+    const singly = (start: number, from: number, count: number): BatchError | undefined => {
+      for (let row = from; row < count; row++) {
+        const result = one(row)
+        if (result >= 0) done++
+        else if (!operation.skips(result)) return failed(start + row, result)
+      }
+      return undefined
+    }
+    const inBatches = (start: number, count: number): BatchError | undefined => {
+      for (let row = 0; row < count; row++) {
+        const [written, result] = batch(row, count)
+        // A first refusal may mean that there are no batches at all: what a single call says then decides.
+        if (written === 0 && access.batches !== true && lacksBatches(result)) {
+          if (operation.flags === 0) access.batches = false
+          return singly(start, row, count)
+        }
+        if (result >= 0 || written > 0) access.batches = true
+        done += written
+        row += written
+        if (result >= 0) return undefined
+        if (!operation.skips(result)) return failed(start + row, result)
+      }
+      return undefined
+    }
+
+    return yield* Effect.suspend((): Effect.Effect<number, BatchError | SystemCallError> => {
+      for (let start = 0; start < keys.length; start += chunk) {
+        let end = Math.min(start + chunk, keys.length)
+        let bad: RowError | undefined
+        /** Writes the rows up to the first bad one: those before it are still done. */
+        const prepare = (rows: Rows, block: Block): void => {
+          try {
+            rows.write(block, start, end)
+          } catch (error) {
+            if (!(error instanceof RowError)) throw error
+            bad = error
+            end = error.row
+          }
+        }
+        if (!access.elements.isLive()) return Effect.fail(closedError(map.spec))
+        prepare(keys, keyBlock)
+        if (valueBlock !== undefined) prepare(values!, valueBlock)
+        const count = end - start
+        const isBatched = access.batches !== false && takesFlags(operation)
+        const stopped = isBatched ? inBatches(start, count) : singly(start, 0, count)
+        if (stopped !== undefined) return Effect.fail(stopped)
+        if (bad !== undefined) return Effect.fail(failedAt(access, operation, bad.row, done, bad.cause))
+      }
+      return Effect.succeed(done)
+    })
+  }))
+
+const updating = (access: Access<any, any>, flags: number): Operation => ({
+  name: "update",
+  batch: "BPF_MAP_UPDATE_BATCH",
+  flags,
+  single: () => access.elements.update(flags),
+  command: "BPF_MAP_UPDATE_ELEM",
+  skips: () => false
+})
+
+const deleting = (access: Access<any, any>): Operation => ({
+  name: "delete",
+  batch: "BPF_MAP_DELETE_BATCH",
+  flags: 0,
+  single: () => access.elements.delete(),
+  command: "BPF_MAP_DELETE_ELEM",
+  skips: (result) => result === -errno.ENOENT
+})
+
+const lengthOf = <A>(codec: Codec<A>, columns: Layout.Columns<A>): number | undefined =>
+  Layout.isLayout(codec)
+    ? Layout.rowsOf(codec as Layout.Layout<A>, columns)
+    : Array.isArray(columns)
+    ? columns.length
+    : undefined
+
+const uneven = (field: string): InvalidArgument =>
+  new InvalidArgument({ field, expected: "columns of one length, as the map's layouts have them", actual: "others" })
+
+export const setMany = <K, V>(
+  access: Access<K, V>,
+  entries: ReadonlyArray<readonly [K, V]>,
+  options: UpdateOptions | undefined
+): Effect.Effect<void, BatchError | SystemCallError> =>
+  Effect.suspend(() =>
+    runAll(
+      access,
+      updating(access, flagsOf(options)),
+      rowsOfValues(access.key, entries.length, (row) => entries[row]![0]),
+      rowsOfValues(access.value, entries.length, (row) => entries[row]![1])
+    ) as Effect.Effect<never, BatchError | SystemCallError>
+  )
+
+export const setsColumns = <K, V>(access: Access<K, V>): Pick<SetMany<K, V>, "setColumns"> => ({
+  setColumns: (keys, values, options) =>
+    Effect.suspend((): Effect.Effect<void, BatchError | InvalidArgument | SystemCallError> => {
+      const length = lengthOf(access.key, keys)
+      if (length === undefined) return Effect.fail(uneven("keys"))
+      if (lengthOf(access.value, values) !== length) return Effect.fail(uneven("values"))
+      return Effect.asVoid(runAll(
+        access,
+        updating(access, flagsOf(options)),
+        rowsOfColumns(access.key, keys, length),
+        rowsOfColumns(access.value, values, length)
+      ))
+    })
+})
+
+export const deletesMany = <K>(access: Access<K, any>): DeleteMany<K> => ({
+  deleteMany: (keys) =>
+    Effect.suspend(() =>
+      runAll(access, deleting(access), rowsOfValues(access.key, keys.length, (row) => keys[row]!), undefined)
+    ),
+  deleteColumns: (keys) =>
+    Effect.suspend((): Effect.Effect<number, BatchError | InvalidArgument | SystemCallError> => {
+      const length = lengthOf(access.key, keys)
+      return length === undefined
+        ? Effect.fail(uneven("keys"))
+        : runAll(access, deleting(access), rowsOfColumns(access.key, keys, length), undefined)
+    })
+})

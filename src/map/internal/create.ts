@@ -1,0 +1,103 @@
+// BPF_MAP_CREATE, and what has to be there for it: BTF of its types, and a map as the template of inner ones.
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import { bpf_cmd } from "../../abi/generated/enums.ts"
+import { bpf_attr_btf_load, bpf_attr_map_create } from "../../abi/generated/structs.ts"
+import { mapTypes } from "../../abi/names.ts"
+import { errno } from "../../abi/errno.ts"
+import type { FeatureName } from "../../kernel/Features.ts"
+import { fill } from "../../kernel/internal/attr.ts"
+import {
+  acquireBlock,
+  acquireDescriptor,
+  acquireFd,
+  type Call,
+  charged,
+  type Descriptor,
+  withLocalScope
+} from "../../kernel/internal/syscall.ts"
+import { checkInteger, checkName } from "../../kernel/internal/validate.ts"
+import type { KernelService } from "../../kernel/Kernel.ts"
+import { type InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
+import { describe } from "./handle.ts"
+import { featuresOf, hasMaxEntries, whyRefused } from "./requirements.ts"
+import { typeInfo } from "./typeInfo.ts"
+
+const UINT32_MAX = 0xffffffff
+/** The largest key or value that fits in what the kernel allocates at once (KMALLOC_MAX_SIZE, 4 MiB). */
+const MOST_BYTES = 4 << 20
+const BPF_F_NUMA_NODE = 4
+
+const check = (spec: MapSpec): InvalidArgument | undefined =>
+  checkName("name", spec.name) ??
+    checkInteger("type", numberOf(spec.type), 1, UINT32_MAX) ??
+    checkInteger("keySize", spec.keySize, 0, MOST_BYTES) ??
+    checkInteger("valueSize", spec.valueSize, 0, MOST_BYTES) ??
+    checkInteger("maxEntries", spec.maxEntries, hasMaxEntries(spec) ? 1 : 0, UINT32_MAX) ??
+    checkInteger("flags", spec.flags, 0, UINT32_MAX) ??
+    checkInteger("mapExtra", spec.mapExtra ?? 0, 0, Number.MAX_SAFE_INTEGER) ??
+    checkInteger("numaNode", spec.numaNode ?? 0, 0, UINT32_MAX) ??
+    (spec.inner === undefined ? undefined : check(spec.inner))
+
+/** A kind's number in `enum bpf_map_type`. */
+export const numberOf = (type: MapKind): number => typeof type === "number" ? type : mapTypes[type]
+
+/** Loads BTF made from the map's layouts; it belongs to the map once that is created. */
+const acquireTypes = (kernel: KernelService, spec: MapSpec) =>
+  Effect.gen(function*() {
+    if (spec.types === undefined) return undefined
+    const { bytes, key, value } = typeInfo(spec.name, spec.types)
+    const blob = yield* acquireBlock(kernel, bytes.length)
+    blob.bytes.set(bytes)
+    const attr = yield* acquireBlock(kernel, bpf_attr_btf_load.size)
+    const size = fill(attr, bpf_attr_btf_load, { btf: blob, btf_size: bytes.length })
+    const what: Call = { call: "bpf", command: "BPF_BTF_LOAD", subject: `the types of ${describe(spec)}` }
+    const fd = yield* acquireFd(kernel, what, charged(kernel, () => kernel.bpf(bpf_cmd.BPF_BTF_LOAD, attr, size)))
+    return { fd, key, value }
+  })
+
+/** What the kernel did not like, where that can be told from the spec: EINVAL alone says nothing. */
+const explained = (spec: MapSpec, error: SystemCallError): SystemCallError => {
+  if (error.errno !== errno.EINVAL && error.errno !== errno.E2BIG) return error
+  const why = error.hint ?? whyRefused(spec)
+  return why === undefined ? error : new SystemCallError({ ...error, hint: why })
+}
+
+/** Creates a map: a descriptor that is closed with the scope, and -1 from then on. */
+export const createMap = (
+  kernel: KernelService,
+  spec: MapSpec
+): Effect.Effect<Descriptor, InvalidArgument | SystemCallError, Scope.Scope> =>
+  withLocalScope(Effect.fnUntraced(function*(owner): Effect.fn.Return<
+    Descriptor,
+    InvalidArgument | SystemCallError,
+    Scope.Scope
+  > {
+    const invalid = check(spec)
+    if (invalid !== undefined) return yield* invalid
+    const features: ReadonlyArray<FeatureName> = featuresOf(spec)
+    const what: Call = { call: "bpf", command: "BPF_MAP_CREATE", subject: describe(spec), features }
+    const types = yield* acquireTypes(kernel, spec)
+    // The kernel copies what it needs of the template: it may go as soon as the map is made.
+    const inner = spec.inner === undefined ? undefined : yield* createMap(kernel, spec.inner)
+    const attr = yield* acquireBlock(kernel, bpf_attr_map_create.size)
+    const size = fill(attr, bpf_attr_map_create, {
+      map_type: numberOf(spec.type),
+      key_size: spec.keySize,
+      value_size: spec.valueSize,
+      max_entries: spec.maxEntries,
+      map_flags: spec.numaNode === undefined ? spec.flags : spec.flags | BPF_F_NUMA_NODE,
+      numa_node: spec.numaNode,
+      map_name: new TextEncoder().encode(spec.name),
+      inner_map_fd: inner?.fd,
+      map_extra: spec.mapExtra === 0 ? undefined : spec.mapExtra,
+      btf_vmlinux_value_type_id: spec.vmlinuxValueType,
+      ...(types === undefined ? {} : { btf_fd: types.fd, btf_key_type_id: types.key, btf_value_type_id: types.value })
+    })
+    const create = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size))
+    return yield* Effect.mapError(
+      Scope.provide(acquireDescriptor(kernel, what, create), owner),
+      (error) => explained(spec, error)
+    )
+  }))

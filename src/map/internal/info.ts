@@ -1,0 +1,99 @@
+// What the kernel tells of a map, by its descriptor or its id.
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import { errno } from "../../abi/errno.ts"
+import { bpf_cmd } from "../../abi/generated/enums.ts"
+import { bpf_attr_get_id, bpf_attr_info, bpf_map_info } from "../../abi/generated/structs.ts"
+import { type MapType, mapTypes } from "../../abi/names.ts"
+import { fill, readNumber, readText } from "../../kernel/internal/attr.ts"
+import { acquireBlock, acquireDescriptor, type Call, type Descriptor, run, withLocalScope } from "../../kernel/internal/syscall.ts"
+import type { KernelService } from "../../kernel/Kernel.ts"
+import type { SystemCallError } from "../../kernel/KernelError.ts"
+import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
+
+/** What the kernel says of a map. */
+export interface Info {
+  /** Unique among all maps of the system; never used again soon. */
+  readonly id: number
+  /** The number of its kind in `enum bpf_map_type`; `kind` has its name. */
+  readonly type: number
+  readonly kind: MapKind
+  /** Empty for maps made without one. */
+  readonly name: string
+  /** In bytes. */
+  readonly keySize: number
+  /** In bytes, of one CPU's value for per-CPU kinds. */
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+  /** `map_extra`; 0 on kernels before 5.16. */
+  readonly mapExtra: number
+}
+
+const kinds = new Map<number, MapType>(
+  (Object.keys(mapTypes) as Array<MapType>).toReversed().map((name) => [mapTypes[name], name])
+)
+
+/** A kind's name by its number; the number for one that is not known here. */
+export const kindOf = (type: number): MapKind => kinds.get(type) ?? type
+
+/** Reads the info of a descriptor that is known to be a map's. */
+export const readInfo = (kernel: KernelService, fd: number, subject: string): Effect.Effect<Info, SystemCallError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const attr = yield* acquireBlock(kernel, bpf_attr_info.size)
+    const info = yield* acquireBlock(kernel, bpf_map_info.size)
+    const size = fill(attr, bpf_attr_info, { bpf_fd: fd, info_len: bpf_map_info.size, info })
+    const what: Call = { call: "bpf", command: "BPF_OBJ_GET_INFO_BY_FD", subject }
+    yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
+    const type = readNumber(info, bpf_map_info, "type")
+    return {
+      id: readNumber(info, bpf_map_info, "id"),
+      type,
+      kind: kindOf(type),
+      name: readText(info, bpf_map_info, "name"),
+      keySize: readNumber(info, bpf_map_info, "key_size"),
+      valueSize: readNumber(info, bpf_map_info, "value_size"),
+      maxEntries: readNumber(info, bpf_map_info, "max_entries"),
+      flags: readNumber(info, bpf_map_info, "map_flags"),
+      mapExtra: readNumber(info, bpf_map_info, "map_extra")
+    }
+  }))
+
+/** The spec that such a map was made from, as far as the kernel tells. */
+export const specOf = (info: Info): MapSpec => ({
+  type: info.kind,
+  name: info.name,
+  keySize: info.keySize,
+  valueSize: info.valueSize,
+  maxEntries: info.maxEntries,
+  flags: info.flags,
+  mapExtra: info.mapExtra
+})
+
+/** A descriptor of a map by its id, closed with the scope. Needs CAP_SYS_ADMIN. */
+export const acquireById = (
+  kernel: KernelService,
+  id: number
+): Effect.Effect<Descriptor, SystemCallError, Scope.Scope> =>
+  withLocalScope(Effect.fnUntraced(function*(owner) {
+    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
+    const size = fill(attr, bpf_attr_get_id, { map_id: id })
+    const what: Call = { call: "bpf", command: "BPF_MAP_GET_FD_BY_ID", subject: `the map of id ${id}` }
+    const get = () => kernel.bpf(bpf_cmd.BPF_MAP_GET_FD_BY_ID, attr, size)
+    return yield* Scope.provide(acquireDescriptor(kernel, what, get), owner)
+  }))
+
+/** The id after one; `undefined` at the end. */
+export const nextId = (kernel: KernelService, id: number): Effect.Effect<number | undefined, SystemCallError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
+    const size = fill(attr, bpf_attr_get_id, { start_id: id })
+    let end = false
+    const what: Call = { call: "bpf", command: "BPF_MAP_GET_NEXT_ID" }
+    yield* run(kernel, what, () => {
+      const result = kernel.bpf(bpf_cmd.BPF_MAP_GET_NEXT_ID, attr, Math.max(size, bpf_attr_get_id.fields.open_flags.offset))
+      end = result === -errno.ENOENT
+      return end ? 0 : result
+    })
+    return end ? undefined : readNumber(attr, bpf_attr_get_id, "next_id")
+  }))

@@ -1,0 +1,97 @@
+// Streams over a map's entries.
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { errno } from "../../abi/errno.ts"
+import * as Layout from "../../layout/Layout.ts"
+import type { Clear, ColumnBatch, Iterate, IterationError } from "../MapOperations.ts"
+import { type Access, assertLive, refused } from "./access.ts"
+import type { Codec } from "./codec.ts"
+import { type Page, walk } from "./pages.ts"
+
+/** A stream of what `decode` makes of each page. */
+const paged = <A>(
+  access: Access<any, any>,
+  drains: boolean,
+  decode: (page: Page) => Array<A>
+): Stream.Stream<A, IterationError> =>
+  Stream.scoped(Stream.fromPull(Effect.gen(function*() {
+    const scope: Scope.Scope = yield* Effect.scope
+    const next = yield* walk(access, { drains })
+    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> = Effect.flatMap(
+      Scope.provide(next, scope),
+      (page): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> => {
+        if (page === undefined) return Cause.done()
+        try {
+          return Effect.succeed(decode(page) as never)
+        } catch (error) {
+          if (error instanceof Layout.LayoutError) return Effect.fail(error)
+          throw error
+        }
+      }
+    )
+    return pull
+  })))
+
+const readAll = <A>(codec: Codec<A>, block: Page["keys"], count: number): Array<A> => {
+  const { bytes, view } = block
+  const { size } = codec
+  const values: Array<A> = new Array(count)
+  for (let i = 0, offset = 0; i < count; i++, offset += size) values[i] = codec.read(view, bytes, offset)
+  return values
+}
+
+/** Layouts decode to typed arrays; what is no Layout (per-CPU values) to an array of values. */
+const columnsOf = (codec: Codec<any>, block: Page["keys"], count: number): any => {
+  if (!Layout.isLayout(codec)) return readAll(codec, block, count)
+  const decoded = Layout.decodeColumns(codec, block.bytes.subarray(0, count * codec.size))
+  if (decoded._tag === "Failure") throw decoded.failure
+  return decoded.success.columns
+}
+
+const entriesOf = <K, V>({ key, value }: Access<K, V>) => (page: Page): Array<readonly [K, V]> => {
+  const { count, keys, values } = page
+  const entries: Array<readonly [K, V]> = new Array(count)
+  for (let i = 0; i < count; i++) {
+    entries[i] = [
+      key.read(keys.view, keys.bytes, i * key.size),
+      value.read(values.view, values.bytes, i * value.size)
+    ]
+  }
+  return entries
+}
+
+const batchOf = <K, V>({ key, value }: Access<K, V>) => (page: Page): Array<ColumnBatch<K, V>> => [{
+  rows: page.count,
+  keys: columnsOf(key, page.keys, page.count),
+  values: columnsOf(value, page.values, page.count)
+}]
+
+const total = (access: Access<any, any>, drains: boolean) =>
+  Stream.runFold(paged(access, drains, (page) => [page.count]), () => 0, (sum, count) => sum + count)
+
+export const iterates = <K, V>(access: Access<K, V>): Iterate<K, V> => ({
+  entries: paged(access, false, entriesOf(access)),
+  keys: paged(access, false, ({ count, keys }) => readAll(access.key, keys, count)),
+  values: paged(access, false, ({ count, values }) => readAll(access.value, values, count)),
+  columns: paged(access, false, batchOf(access)),
+  count: total(access, false),
+  nextKeyUnsafe: (k) => {
+    const { elements, key } = access
+    assertLive(access)
+    if (k !== undefined) key.write(elements.key.view, elements.key.bytes, 0, k)
+    const result = elements.next(k === undefined ? "start" : "key")
+    if (result >= 0) return key.read(elements.key.view, elements.key.bytes, 0)
+    if (result === -errno.ENOENT) return undefined
+    throw refused(access, "BPF_MAP_GET_NEXT_KEY", result)
+  }
+})
+
+export const clears = <K, V>(access: Access<K, V>): Clear<K, V> => ({
+  clear: total(access, true),
+  drain: paged(access, true, entriesOf(access)),
+  drainColumns: paged(access, true, batchOf(access))
+})

@@ -1,0 +1,184 @@
+// From a definition to a handle: of a new map, of a pinned one, of one by its id or another's descriptor.
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { errno } from "../../abi/errno.ts"
+import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
+import { acquireDescriptor, allOrNothing, type Descriptor } from "../../kernel/internal/syscall.ts"
+import { checkInteger } from "../../kernel/internal/validate.ts"
+import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
+import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
+import { MapMismatch } from "../MapError.ts"
+import { createMap, numberOf } from "./create.ts"
+import { type BpfMap, handleOf, type Opened } from "./handle.ts"
+import { acquireById, type Info, readInfo, specOf } from "./info.ts"
+import { acquirePinned } from "./pins.ts"
+
+/**
+ * A map family's description of one map: its spec, and how a handle is made of a descriptor. `HashMap.define` and its
+ * sisters make one; it is a value, good for any number of maps.
+ */
+export interface Definition<out M extends BpfMap> {
+  readonly spec: MapSpec
+  /** @internal */
+  readonly handle: (opened: Opened) => Effect.Effect<M, InvalidArgument | SystemCallError, Scope.Scope>
+}
+
+/** What `define` functions of families take beside their own parts. */
+export interface DefineOptions {
+  /** At most 15 letters, digits, `_` and `.`; shown by `bpftool map`. */
+  readonly name: string
+  /** How many entries it has room for. */
+  readonly maxEntries: number
+  /** `BPF_F_*` flags of `BPF_MAP_CREATE`. */
+  readonly flags?: number
+  /** The NUMA node that its memory is on. */
+  readonly numaNode?: number
+}
+
+/** The parts of a spec that all families share. */
+export const commonSpec = <T extends MapKind>(type: T, options: DefineOptions) => ({
+  type,
+  name: options.name,
+  maxEntries: options.maxEntries,
+  flags: options.flags ?? 0,
+  ...(options.numaNode === undefined ? {} : { numaNode: options.numaNode })
+})
+
+/** A definition from its parts; the opened map has the spec's kind. */
+export const define = <T extends MapKind, M extends BpfMap<T>>(
+  spec: MapSpec<T>,
+  handle: (opened: Opened<T>) => Effect.Effect<M, InvalidArgument | SystemCallError, Scope.Scope>
+): Definition<M> => ({ spec, handle: handle as Definition<M>["handle"] })
+
+const withDescriptor = <M extends BpfMap>(
+  kernel: KernelService,
+  definition: Definition<M>,
+  descriptor: Descriptor,
+  spec: MapSpec
+): Effect.Effect<M, InvalidArgument | SystemCallError, Scope.Scope> =>
+  definition.handle({ kernel, map: handleOf(descriptor, spec) })
+
+/** Creates the map that is defined, closed with the scope. */
+export const create = <M extends BpfMap>(
+  definition: Definition<M>
+): Effect.Effect<M, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.flatMap(
+    Kernel,
+    (kernel) =>
+      Effect.flatMap(
+        createMap(kernel, definition.spec),
+        (descriptor) => withDescriptor(kernel, definition, descriptor, definition.spec)
+      )
+  ))
+
+const { BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY } = bpf_map_create_flags
+/** Flags that say nothing of what a map is: where its memory lies, and what the descriptor that made it might do. */
+const PASSING = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY
+
+/** The flags that the kernel gives back of a map made with some. */
+const keptFlags = ({ flags, type }: MapSpec): number => {
+  const set = type === "devmap" || type === "devmap_hash" ? flags | BPF_F_RDONLY_PROG : flags // dev_map_init_map()
+  return set & ~PASSING
+}
+
+/** With a list for each CPU, an LRU map's entries are rounded up so that all have as many (htab_map_alloc()). */
+const keptEntries = ({ possibleCpus }: KernelService, { flags, maxEntries }: MapSpec): number =>
+  (flags & BPF_F_NO_COMMON_LRU) === 0 ? maxEntries : Math.ceil(maxEntries / possibleCpus) * possibleCpus
+
+const differences = (kernel: KernelService, spec: MapSpec, info: Info): MapMismatch["differences"] => {
+  const fields: ReadonlyArray<readonly [field: string, expected: number | string, actual: number | string]> = [
+    ["type", specKind(spec), String(info.kind)],
+    ["keySize", spec.keySize, info.keySize],
+    ["valueSize", spec.valueSize, info.valueSize],
+    ["maxEntries", keptEntries(kernel, spec), info.maxEntries],
+    ["flags", keptFlags(spec), info.flags & ~PASSING],
+    ["mapExtra", spec.mapExtra ?? info.mapExtra, info.mapExtra]
+  ]
+  return fields.filter(([, expected, actual]) => expected !== actual).map(([field, expected, actual]) => ({
+    field,
+    expected: field === "flags" ? `0x${expected.toString(16)}` : String(expected),
+    actual: field === "flags" ? `0x${actual.toString(16)}` : String(actual)
+  }))
+}
+
+const specKind = (spec: MapSpec): string => String(typeof spec.type === "number" ? numberOf(spec.type) : spec.type)
+
+/** A descriptor may be any object's; only a map's has these lines in its fdinfo. */
+const isMap = (kernel: KernelService, fd: number): boolean => {
+  const text = kernel.readFile(`/proc/self/fdinfo/${fd}`)
+  return typeof text !== "number" && /^map_type:/m.test(new TextDecoder().decode(text))
+}
+
+/** The error where something else than a map was found. */
+const noMap = (found: string): SystemCallError =>
+  new SystemCallError({
+    call: "bpf",
+    command: "BPF_OBJ_GET_INFO_BY_FD",
+    subject: `the map ${found}`,
+    errno: errno.EINVAL,
+    hint: "It is no map, but another kind of object"
+  })
+
+/** How an existing map is opened: a definition demands that it is as defined. */
+const adopt = <M extends BpfMap>(
+  kernel: KernelService,
+  definition: Definition<M>,
+  descriptor: Descriptor,
+  found: string
+): Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (!isMap(kernel, descriptor.fd)) return yield* noMap(found)
+    const info = yield* readInfo(kernel, descriptor.fd, `the map ${found}`)
+    const wrong = differences(kernel, definition.spec, info)
+    if (wrong.length > 0) return yield* new MapMismatch({ found, differences: wrong })
+    return yield* withDescriptor(kernel, definition, descriptor, { ...definition.spec, ...specOf(info) })
+  })
+
+type OpenError = InvalidArgument | MapMismatch | SystemCallError
+
+/** Opens the map pinned at a path. */
+export const openPinned = <M extends BpfMap>(
+  definition: Definition<M>,
+  path: string
+): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.gen(function*() {
+    const kernel = yield* Kernel
+    return yield* adopt(kernel, definition, yield* acquirePinned(kernel, path), `pinned at ${path}`)
+  }))
+
+/** Opens a map by its id. */
+export const fromId = <M extends BpfMap>(
+  definition: Definition<M>,
+  id: number
+): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.gen(function*() {
+    const invalid = checkInteger("id", id, 1, 0xffffffff)
+    if (invalid !== undefined) return yield* invalid
+    const kernel = yield* Kernel
+    return yield* adopt(kernel, definition, yield* acquireById(kernel, id), `of id ${id}`)
+  }))
+
+/** Opens a map by a descriptor, of which a duplicate is made. */
+export const fromFd = <M extends BpfMap>(
+  definition: Definition<M>,
+  fd: number
+): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.gen(function*() {
+    const invalid = checkInteger("fd", fd, 0, 0x7fffffff)
+    if (invalid !== undefined) return yield* invalid
+    const kernel = yield* Kernel
+    const what = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
+    const own = yield* acquireDescriptor(kernel, what, () => kernel.dup(fd))
+    return yield* adopt(kernel, definition, own, `of descriptor ${fd}`)
+  }))
+
+/** The kind, sizes and flags of a map found by id, path or descriptor, with no definition to hold it to. */
+export const specOfFound = (
+  kernel: KernelService,
+  descriptor: Descriptor,
+  found: string
+): Effect.Effect<MapSpec, SystemCallError> =>
+  isMap(kernel, descriptor.fd)
+    ? Effect.map(readInfo(kernel, descriptor.fd, `the map ${found}`), specOf)
+    : Effect.fail(noMap(found))

@@ -1,0 +1,209 @@
+// Walking over a map a page at a time: by BPF_MAP_LOOKUP_BATCH, or key by key where there is no such thing, or no good one. A page lies in
+// memory that the next one overwrites: it is decoded before the walk goes on.
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { errno } from "../../abi/errno.ts"
+import { bpf_cmd } from "../../abi/generated/enums.ts"
+import { bpf_attr_batch } from "../../abi/generated/structs.ts"
+import { fill, readNumber } from "../../kernel/internal/attr.ts"
+import { acquireBlock, type Call, retrying, toError } from "../../kernel/internal/syscall.ts"
+import type { Block } from "../../kernel/Kernel.ts"
+import { SystemCallError } from "../../kernel/KernelError.ts"
+import type { MapKind } from "../../spec/MapSpec.ts"
+import { IterationAborted } from "../MapError.ts"
+import { type Access, assertLive, describe, refused } from "./access.ts"
+
+/** Entries of a map, in the memory of its walk. */
+export interface Page {
+  readonly count: number
+  readonly keys: Block
+  readonly values: Block
+}
+
+/** A walk: each call gives the next page, or `undefined` at the end. */
+export type Walk = Effect.Effect<Page | undefined, IterationAborted | SystemCallError, Scope.Scope>
+
+/** Pages are of some 256 KiB: more brings no speed, and their memory is held while a consumer is slow. */
+const PAGE_BYTES = 1 << 18
+/** A hash bucket that has more entries than fit is answered by ENOSPC: nearly never with as many as this. */
+const FEWEST = 64
+
+const capacityOf = ({ key, map, value }: Access<any, any>): number =>
+  Math.max(1, Math.min(map.spec.maxEntries, Math.max(FEWEST, Math.floor(PAGE_BYTES / (key.size + value.size)))))
+
+/** What kernels and kinds without batches answer: EINVAL for an unknown command, ENOTSUPP for a kind. */
+const lacksBatches = (result: number): boolean =>
+  result === -errno.EINVAL || result === -errno.ENOTSUPP || result === -errno.EOPNOTSUPP
+
+/**
+ * Kinds that are walked by batches, where there are any. In others the place of a walk is a key, of which the kernel knows
+ * nothing when it is gone: a trie begins again at its first entry. And before 6.15 an empty slot of an array of maps ends
+ * a batch with EINTR.
+ */
+const walkedByBatches: ReadonlySet<MapKind> = new Set<MapKind>([
+  "hash",
+  "percpu_hash",
+  "lru_hash",
+  "lru_percpu_hash",
+  "hash_of_maps",
+  "array",
+  "percpu_array"
+])
+
+interface Buffers {
+  readonly capacity: number
+  readonly keys: Block
+  readonly values: Block
+}
+
+const acquireBuffers = (access: Access<any, any>, capacity: number) =>
+  Effect.gen(function*() {
+    const keys = yield* acquireBlock(access.kernel, capacity * access.key.size)
+    const values = yield* acquireBlock(access.kernel, capacity * access.value.size)
+    return { capacity, keys, values }
+  })
+
+/** The errors that a step throws, as failures. */
+const step = <A>(f: () => A): Effect.Effect<A, IterationAborted | SystemCallError> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(f())
+    } catch (error) {
+      if (error instanceof SystemCallError || error instanceof IterationAborted) return Effect.fail(error)
+      throw error
+    }
+  })
+
+/** By batches. Gives `undefined` for the whole walk where there are none; `command` may remove what it gives. */
+const byBatches = (access: Access<any, any>, drains: boolean) =>
+  Effect.gen(function*() {
+    const { kernel, map } = access
+    const command = drains ? "BPF_MAP_LOOKUP_AND_DELETE_BATCH" : "BPF_MAP_LOOKUP_BATCH"
+    // The cursor is a bucket's number in a hash table, and a key in other kinds.
+    const cursor = yield* acquireBlock(kernel, Math.max(8, access.key.size))
+    const attr = yield* acquireBlock(kernel, bpf_attr_batch.size)
+    let buffers: Buffers = yield* acquireBuffers(access, capacityOf(access))
+    let place: "start" | "middle" | "end" = "start"
+
+    const call = (): number => {
+      const { capacity, keys, values } = buffers
+      const size = fill(attr, bpf_attr_batch, {
+        in_batch: place === "start" ? undefined : cursor,
+        out_batch: cursor,
+        keys,
+        values,
+        count: capacity,
+        map_fd: map.fd,
+        flags: 0
+      })
+      return retrying(() => kernel.bpf(bpf_cmd[command], attr, size))
+    }
+    const next: Walk = Effect.suspend((): Walk => {
+      if (place === "end") return Effect.undefined
+      if (!access.elements.isLive()) return step(() => assertLive(access) as never)
+      const result = call()
+      if (result === -errno.ENOSPC) {
+        return Effect.flatMap(acquireBuffers(access, buffers.capacity * 4), (larger) => {
+          buffers = larger
+          return next
+        })
+      }
+      if (result < 0 && result !== -errno.ENOENT) {
+        const what: Call = { call: "bpf", command, subject: describe(map.spec), features: ["batch"] }
+        return Effect.fail(toError(kernel, what, result))
+      }
+      place = result < 0 ? "end" : "middle"
+      const count = readNumber(attr, bpf_attr_batch, "count")
+      if (count === 0) return place === "end" ? Effect.undefined : next
+      return Effect.succeed({ count, keys: buffers.keys, values: buffers.values })
+    })
+    return next
+  })
+
+/** How many steps a walk by keys makes in a map of so many entries before it is taken to go in circles. */
+const mostSteps = (maxEntries: number): number => 2 * maxEntries + FEWEST
+
+/**
+ * Key by key. The key after the last one of a page is fetched with it, so that a consumer may delete what it was given
+ * without sending the walk back to the start.
+ */
+const byKeys = (access: Access<any, any>, drains: boolean) =>
+  Effect.gen(function*() {
+    const { elements, map } = access
+    const { capacity, keys, values } = yield* acquireBuffers(access, capacityOf(access))
+    const pending = yield* acquireBlock(access.kernel, access.key.size)
+    const keySize = access.key.size
+    const valueSize = access.value.size
+    let steps = 0
+    let at: "start" | "pending" | "end" = "start"
+
+    /** Goes to the next key: false at the end. */
+    const advance = (from: "start" | "key"): boolean => {
+      const result = elements.next(from)
+      if (result < 0 && result !== -errno.ENOENT) throw refused(access, "BPF_MAP_GET_NEXT_KEY", result)
+      at = result < 0 ? "end" : "pending"
+      if (++steps > mostSteps(map.spec.maxEntries) && at !== "end") {
+        throw new IterationAborted({ map: describe(map.spec), visited: steps, maxEntries: map.spec.maxEntries })
+      }
+      return at === "pending"
+    }
+    /** Copies the entry of the current key into the page, unless it is gone. */
+    const take = (row: number): boolean => {
+      const result = elements.lookup(0)
+      if (result === -errno.ENOENT) return false
+      if (result < 0) throw refused(access, "BPF_MAP_LOOKUP_ELEM", result)
+      keys.bytes.set(elements.key.bytes.subarray(0, keySize), row * keySize)
+      values.bytes.set(elements.value.bytes.subarray(0, valueSize), row * valueSize)
+      return true
+    }
+    const remove = (): void => {
+      const result = elements.delete()
+      if (result < 0 && result !== -errno.ENOENT) throw refused(access, "BPF_MAP_DELETE_ELEM", result)
+    }
+    return step(() => {
+      if (at === "end") return undefined
+      assertLive(access)
+      const resumes = at === "pending"
+      if (resumes) elements.key.bytes.set(pending.bytes.subarray(0, keySize))
+      let more = resumes || advance("start")
+      let count = 0
+      while (more && count < capacity) {
+        if (take(count)) count++
+        if (drains) remove()
+        more = advance(drains ? "start" : "key")
+      }
+      pending.bytes.set(elements.key.bytes.subarray(0, keySize))
+      return count === 0 ? undefined : { count, keys, values }
+    })
+  })
+
+/**
+ * Starts a walk over all entries. `drains` removes what it gives. Whether the map has batches is found out by the first
+ * walk, and remembered.
+ */
+export const walk = (
+  access: Access<any, any>,
+  options: { readonly drains: boolean }
+): Effect.Effect<Walk, IterationAborted | SystemCallError, Scope.Scope> =>
+  Effect.gen(function*() {
+    if (!access.elements.isLive()) return yield* step(() => assertLive(access) as never)
+    if (access.batches === false || !walkedByBatches.has(access.map.spec.type)) {
+      return yield* byKeys(access, options.drains)
+    }
+    const batches = yield* byBatches(access, options.drains)
+    if (access.batches === true) return batches
+    // The first page tells. It is kept for the first who asks.
+    const first = yield* Effect.catchIf(
+      batches,
+      (error) => error._tag === "SystemCallError" && lacksBatches(-error.errno),
+      () => Effect.succeed("none" as const)
+    )
+    access.batches = first !== "none"
+    if (first === "none") return yield* byKeys(access, options.drains)
+    let given = false
+    return Effect.suspend((): Walk => {
+      if (given) return batches
+      given = true
+      return Effect.succeed(first)
+    })
+  })
