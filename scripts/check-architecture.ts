@@ -12,7 +12,7 @@ const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["isa", "btf", "elf", "kernel"],
   ["spec", "relocate", "testing"],
   ["map", "program"],
-  ["attach", "events"],
+  ["attach", "events", "catalog"],
   ["object", "codegen"],
   ["cli"]
 ]

@@ -36,3 +36,23 @@ export const compile = (workshop: Workshop, name: string, options?: { readonly l
     const { status, stderr } = cc(["-O2", "-Wall", "-Wextra", "-Werror", source, "-o", executable, ...links])
     return status === 0 ? Effect.succeed(executable) : Effect.fail(new Error(`cc ${name}.c: ${stderr}`))
   })
+
+/**
+ * Builds a program of `go/` with cilium/ebpf: the path of the executable. Go finds the library in GOPATH, which is where
+ * Debian's package puts it unless the environment says otherwise.
+ */
+export const compileGo = (workshop: Workshop, name: string) =>
+  Effect.suspend(() => {
+    const executable = join(workshop.temporary, `go-${name}`)
+    const source = join(workshop.root, "scripts/bench/go", `${name}.go`)
+    const { error, status } = spawnSync("go", ["build", "-o", executable, source], {
+      env: { GOPATH: "/usr/share/gocode", ...process.env, GO111MODULE: "off", GOCACHE: join(workshop.temporary, "go") }
+    })
+    return error === undefined && status === 0
+      ? Effect.succeed(executable)
+      : Effect.fail(
+        new LeftOut({
+          why: "no Go with cilium/ebpf in GOPATH (Debian, Ubuntu: apt install golang golang-github-cilium-ebpf-dev)"
+        })
+      )
+  })

@@ -1,6 +1,6 @@
 // Benchmarks of effect-ebpf against what it is compared with: C, libbpf, bare Node. docs/benchmarks.md has the method.
 //
-//   npm run bench -- [--only NAME]... [--rounds N] [--json FILE]
+//   npm run bench -- [--only NAME]... [--rounds N] [--json FILE] [--peers FOLDER]
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -10,12 +10,13 @@ import { parseArgs } from "node:util"
 import { compare, type Row, WARM_UP } from "./harness.ts"
 import { table } from "./table.ts"
 import { LeftOut, type Work } from "./work.ts"
-import { mapLookup } from "./works/mapLookup.ts"
+import { manyEntries } from "./works/manyEntries.ts"
+import { mapOperations } from "./works/mapOperations.ts"
 import { processStart } from "./works/processStart.ts"
 import { ringDrain } from "./works/ringDrain.ts"
 import { acquireWorkshop, type Workshop } from "./workshop.ts"
 
-const works: ReadonlyArray<Work> = [processStart, mapLookup, ringDrain]
+const works: ReadonlyArray<Work> = [processStart, ...mapOperations, ...manyEntries, ringDrain]
 
 /** Every work asks the real kernel for maps, and one of them loads a program. */
 const whyNot = (): string | undefined => {
@@ -28,15 +29,19 @@ const readOptions = () => {
     options: {
       only: { type: "string", multiple: true, default: [] },
       rounds: { type: "string", default: "11" },
-      json: { type: "string" }
+      json: { type: "string" },
+      peers: { type: "string" }
     }
   })
-  const unknown = values.only.find((name) => !works.some((work) => work.name === name))
+  const isNamed = (work: Work, name: string): boolean => work.name === name || work.name.startsWith(`${name} `)
+  const unknown = values.only.find((name) => !works.some((work) => isNamed(work, name)))
   if (unknown !== undefined) throw new Error(`--only ${unknown}: not one of ${works.map((w) => w.name).join(", ")}`)
   const rounds = Number(values.rounds)
   if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error(`--rounds ${values.rounds}: not a number of rounds`)
-  const chosen = values.only.length === 0 ? works : works.filter((work) => values.only.includes(work.name))
-  return { chosen, rounds, json: values.json }
+  const chosen = values.only.length === 0
+    ? works
+    : works.filter((work) => values.only.some((name) => isNamed(work, name)))
+  return { chosen, rounds, json: values.json, peers: values.peers }
 }
 
 /** The rows of a work; none, and a line that says why, where it is left out. */
@@ -65,8 +70,8 @@ const method = (rounds: number): string =>
   ].join("; ")
 
 const main = Effect.gen(function*() {
-  const { chosen, json, rounds } = yield* Effect.try({ try: readOptions, catch: (error) => error })
-  const workshop = yield* acquireWorkshop
+  const { chosen, json, peers, rounds } = yield* Effect.try({ try: readOptions, catch: (error) => error })
+  const workshop = yield* acquireWorkshop(peers)
   const rows: Array<Row> = []
   for (const work of chosen) rows.push(...(yield* measure(workshop, work, rounds)))
   if (rows.length > 0) yield* Console.log(`${method(rounds)}\n${table(rows)}`)

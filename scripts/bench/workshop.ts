@@ -10,12 +10,16 @@ export interface Workshop {
   readonly root: string
   /** A temporary folder, gone with the scope. */
   readonly temporary: string
+  /** A folder whose `node_modules` has the npm packages that are compared, if there is one. */
+  readonly peers: string | undefined
 }
 
-export const acquireWorkshop = Effect.acquireRelease(
-  Effect.sync((): Workshop => ({
-    root: fileURLToPath(new URL("../..", import.meta.url)),
-    temporary: mkdtempSync(join(tmpdir(), "effect-ebpf-bench-"))
-  })),
-  ({ temporary }) => Effect.sync(() => rmSync(temporary, { recursive: true, force: true }))
-)
+export const acquireWorkshop = (peers: string | undefined) =>
+  Effect.acquireRelease(
+    Effect.sync((): Workshop => ({
+      root: fileURLToPath(new URL("../..", import.meta.url)),
+      temporary: mkdtempSync(join(tmpdir(), "effect-ebpf-bench-")),
+      peers
+    })),
+    ({ temporary }) => Effect.sync(() => rmSync(temporary, { recursive: true, force: true }))
+  )

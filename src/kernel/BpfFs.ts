@@ -80,11 +80,13 @@ export const unpin = (path: string): Effect.Effect<boolean, InvalidArgument | Sy
     const kernel = yield* Kernel
     const invalid = checkPath("path", path)
     if (invalid !== undefined) return yield* invalid
-    if (!(yield* Effect.catchIf(
-      isMounted(path),
-      (error) => error instanceof SystemCallError && error.errno === errno.ENOENT,
-      () => Effect.succeed(true)
-    ))) {
+    if (
+      !(yield* Effect.catchIf(
+        isMounted(path),
+        (error) => error instanceof SystemCallError && error.errno === errno.ENOENT,
+        () => Effect.succeed(true)
+      ))
+    ) {
       return yield* new SystemCallError({
         call: "unlink",
         command: undefined,
@@ -94,10 +96,13 @@ export const unpin = (path: string): Effect.Effect<boolean, InvalidArgument | Sy
       })
     }
     let found = true
+    let interrupted = false
     yield* run(kernel, { call: "unlink", subject: path }, () => {
       const result = kernel.unlink(path)
-      found = result !== -errno.ENOENT
-      return found ? result : 0
+      // A call that a signal interrupted may have done its work: then the second finds nothing.
+      found = interrupted || result !== -errno.ENOENT
+      interrupted ||= result === -errno.EINTR
+      return result === -errno.ENOENT ? 0 : result
     })
     return found
   })

@@ -100,9 +100,12 @@ const prefix = (family: Family): Layout<string> => {
     return { length: Uint8Array.of(length, 0, 0, 0), address }
   }
   return transform(base, {
-    decode: ({ address, length }) => `${format(address)}/${new DataView(length.buffer, length.byteOffset).getUint32(0, true)}`,
+    decode: ({ address, length }) =>
+      `${format(address)}/${new DataView(length.buffer, length.byteOffset).getUint32(0, true)}`,
     encode,
-    schema: Schema.String.check(Schema.makeFilter((text: string) => splitPrefix(family, text) !== undefined, { expected }))
+    schema: Schema.String.check(
+      Schema.makeFilter((text: string) => splitPrefix(family, text) !== undefined, { expected })
+    )
   })
 }
 

@@ -27,7 +27,7 @@ import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import type { BpfMap, Definition } from "./BpfMap.ts"
 import { exactBytes, strideOf } from "./internal/codec.ts"
 import { extend, handleOf, type Opened } from "./internal/handle.ts"
-import { acquireById } from "./internal/info.ts"
+import { acquireById, kindOf } from "./internal/info.ts"
 import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
 import { create, define as defineMap, specOfFound } from "./internal/open.ts"
 import { acquirePinned } from "./internal/pins.ts"
@@ -44,7 +44,7 @@ const PER_CPU: ReadonlySet<MapKind> = new Set([
 
 /** How much a lookup copies: for per-CPU kinds all CPUs' values, each rounded up to 8 bytes. */
 const valueBytes = ({ possibleCpus }: KernelService, { type, valueSize }: MapSpec): number =>
-  PER_CPU.has(type) ? strideOf(valueSize) * possibleCpus : valueSize
+  PER_CPU.has(kindOf(type)) ? strideOf(valueSize) * possibleCpus : valueSize
 
 const acquire = <T extends MapKind>(opened: Opened<T>) =>
   Effect.map(

@@ -31,8 +31,10 @@ export interface CgroupArray extends BpfMap<"cgroup_array">, Slots<number, Descr
 
 /** A cgroup array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<CgroupArray> =>
-  defineMap({ ...commonSpec("cgroup_array", options), keySize: 4, valueSize: 4 }, (opened) =>
-    Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots)))
+  defineMap(
+    { ...commonSpec("cgroup_array", options), keySize: 4, valueSize: 4 },
+    (opened) => Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots))
+  )
 
 /**
  * Creates a cgroup array, closed with the scope.

@@ -60,9 +60,15 @@ export interface Options<V> extends Omit<DefineOptions, "maxEntries"> {
 export const define = <V>(options: Options<V>): Definition<CgroupStorage<V>> => {
   const { value } = options
   const common = commonSpec("cgroup_storage", { ...options, maxEntries: 0 })
-  return defineMap({ ...common, keySize: 8, valueSize: value.size }, (opened) =>
-    Effect.map(acquireKeyed(opened, u64, value), ({ count, entries, keys, lookup, lookupUnsafe, update, updateUnsafe, values }) =>
-      extend(opened.map, { value, lookup, lookupUnsafe, update, updateUnsafe, entries, keys, values, count })))
+  return defineMap(
+    { ...common, keySize: 8, valueSize: value.size },
+    (opened) =>
+      Effect.map(
+        acquireKeyed(opened, u64, value),
+        ({ count, entries, keys, lookup, lookupUnsafe, update, updateUnsafe, values }) =>
+          extend(opened.map, { value, lookup, lookupUnsafe, update, updateUnsafe, entries, keys, values, count })
+      )
+  )
 }
 
 /** Per-CPU cgroup storage as a value. */

@@ -60,9 +60,12 @@ const valueOf = ({ program, queueSize }: CpuQueue): CpuQueueEntry | InvalidArgum
 
 /** A CPU map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<CpuMap> =>
-  defineMap({ ...commonSpec("cpumap", options), keySize: 4, valueSize: Value.size }, (opened) =>
-    Effect.map(acquireSlots(opened, u32, Value, valueOf), ({ keyed, slots }) =>
-      extend(opened.map, { ...slots, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count })))
+  defineMap(
+    { ...commonSpec("cpumap", options), keySize: 4, valueSize: Value.size },
+    (opened) =>
+      Effect.map(acquireSlots(opened, u32, Value, valueOf), ({ keyed, slots }) =>
+        extend(opened.map, { ...slots, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count }))
+  )
 
 /**
  * Creates a CPU map, closed with the scope. `maxEntries` is at most the number of CPUs the kernel was built for.

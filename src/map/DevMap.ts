@@ -68,9 +68,15 @@ const valueOf = ({ ifindex, program }: Device): DeviceEntry | InvalidArgument =>
 /** A device map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: Options): Definition<DevMap> => {
   const type: "devmap" | "devmap_hash" = options.hash === true ? "devmap_hash" : "devmap"
-  return defineMap({ ...commonSpec(type, options), keySize: 4, valueSize: Value.size }, (opened) =>
-    Effect.map(acquireSlots(opened, u32, Value, valueOf), ({ keyed, slots }) =>
-      extend(opened.map, { ...slots, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count })))
+  return defineMap(
+    { ...commonSpec(type, options), keySize: 4, valueSize: Value.size },
+    (opened) =>
+      Effect.map(
+        acquireSlots(opened, u32, Value, valueOf),
+        ({ keyed, slots }) =>
+          extend(opened.map, { ...slots, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count })
+      )
+  )
 }
 
 /**

@@ -97,8 +97,7 @@ export const define = <V, const T extends Kind>(options: Options<V, T>): Definit
  */
 export const make = <V, const T extends Kind>(
   options: Options<V, T>
-): Effect.Effect<LocalStorage<V, T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define(options))
+): Effect.Effect<LocalStorage<V, T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
 
 /**
  * Opens a process by its id, as the object of task storage; closed with the scope. It stays that process, even when the id

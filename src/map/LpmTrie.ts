@@ -64,7 +64,10 @@ export interface Prefix<A> {
 export const prefix = <A>(data: Layout<A>): Layout<Prefix<A>> => {
   const bits = data.size * 8
   return transform(packed({ length: bytes(4), data }), {
-    decode: ({ data: value, length }) => ({ length: new DataView(length.buffer, length.byteOffset).getUint32(0, true), data: value }),
+    decode: ({ data: value, length }) => ({
+      length: new DataView(length.buffer, length.byteOffset).getUint32(0, true),
+      data: value
+    }),
     encode: ({ data: value, length }: Prefix<A>) => {
       if (!Number.isInteger(length) || length < 0 || length > bits) {
         throw new LayoutError({ path: "length", expected: `a prefix length from 0 to ${bits}`, actual: String(length) })
@@ -93,8 +96,10 @@ export const define = <K, V>(options: Options<K, V>): Definition<LpmTrie<K, V>> 
       valueSize: value.size
     },
     (opened) =>
-      Effect.map(acquireKeyed(opened, key, value), (operations) =>
-        extend(opened.map, { key, value, ...Struct.omit(operations, ["lookupAndDelete"]) }))
+      Effect.map(
+        acquireKeyed(opened, key, value),
+        (operations) => extend(opened.map, { key, value, ...Struct.omit(operations, ["lookupAndDelete"]) })
+      )
   )
 }
 

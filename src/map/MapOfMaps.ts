@@ -36,9 +36,11 @@ import type { MapMismatch } from "./MapError.ts"
 import type { Iterate } from "./MapOperations.ts"
 
 /** A map of maps of this process, whose inner maps are `M`s. `ids` pairs keys with the ids of inner maps. */
-export interface MapOfMaps<K, M extends BpfMap, T extends "array_of_maps" | "hash_of_maps" = "array_of_maps" | "hash_of_maps">
-  extends BpfMap<T>, Slots<K, M>, ReadableSlots<K, number>
-{
+export interface MapOfMaps<
+  K,
+  M extends BpfMap,
+  T extends "array_of_maps" | "hash_of_maps" = "array_of_maps" | "hash_of_maps"
+> extends BpfMap<T>, Slots<K, M>, ReadableSlots<K, number> {
   readonly inner: Definition<M>
   /** Opens the inner map of a key, with the scope. Needs CAP_SYS_ADMIN, as opening by id does. */
   readonly lookup: (
@@ -60,31 +62,34 @@ const defineKind = <K, M extends BpfMap, const T extends "array_of_maps" | "hash
 ): Definition<MapOfMaps<K, M, T>> => {
   const { inner } = options
   const spec = { ...commonSpec(type, options), keySize: key.size, valueSize: 4, inner: inner.spec }
-  return defineMap<T, MapOfMaps<K, M, T>>(spec, (opened) =>
-    Effect.map(acquireSlots(opened, key, u32, (map: M) => fdOf(map)), ({ keyed, slots }) => {
-      const open = (id: number) =>
-        fromId(inner, id).pipe(
-          Effect.provideService(Kernel, opened.kernel),
-          Effect.asSome,
-          // It was replaced since, and is gone.
-          Effect.catchIf(
-            (error) => error instanceof SystemCallError && error.errno === errno.ENOENT,
-            () => Effect.succeedNone
+  return defineMap<T, MapOfMaps<K, M, T>>(
+    spec,
+    (opened) =>
+      Effect.map(acquireSlots(opened, key, u32, (map: M) => fdOf(map)), ({ keyed, slots }) => {
+        const open = (id: number) =>
+          fromId(inner, id).pipe(
+            Effect.provideService(Kernel, opened.kernel),
+            Effect.asSome,
+            // It was replaced since, and is gone.
+            Effect.catchIf(
+              (error) => error instanceof SystemCallError && error.errno === errno.ENOENT,
+              () => Effect.succeedNone
+            )
           )
-        )
-      return extend(opened.map, {
-        inner,
-        ...slots,
-        lookupId: keyed.lookup,
-        lookup: (k: K) =>
-          Effect.flatMap(
-            keyed.lookup(k),
-            (id): Effect.Effect<Option.Option<M>, InvalidArgument | MapMismatch | SystemCallError, Scope.Scope> =>
-              Option.isNone(id) ? Effect.succeedNone : open(id.value)
-          ),
-        ids: keyed.entries
+        return extend(opened.map, {
+          inner,
+          ...slots,
+          lookupId: keyed.lookup,
+          lookup: (k: K) =>
+            Effect.flatMap(
+              keyed.lookup(k),
+              (id): Effect.Effect<Option.Option<M>, InvalidArgument | MapMismatch | SystemCallError, Scope.Scope> =>
+                Option.isNone(id) ? Effect.succeedNone : open(id.value)
+            ),
+          ids: keyed.entries
+        })
       })
-    }))
+  )
 }
 
 /** An array of maps as a value, for `BpfMap.create`, `openPinned` and their sisters. Its keys are indices. */

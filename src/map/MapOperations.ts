@@ -116,7 +116,9 @@ export interface GetMany<in K, out V> {
    * The values of these keys, in their order; `None` for absent ones. From 5.14 on by a program in the kernel, some 15
    * times faster than one call for each; the first use loads it.
    */
-  readonly getMany: (keys: ReadonlyArray<K>) => Effect.Effect<ReadonlyArray<Option.Option<V>>, LayoutError | SystemCallError>
+  readonly getMany: (
+    keys: ReadonlyArray<K>
+  ) => Effect.Effect<ReadonlyArray<Option.Option<V>>, LayoutError | SystemCallError>
 }
 
 /** Writing many entries. */

@@ -35,9 +35,7 @@ import type { UpdateOptions } from "./MapOperations.ts"
  * A per-CPU hash map of this process. After the scope that it was made in has closed, its operations fail with a
  * `SystemCallError` of EBADF.
  */
-export interface PerCpuHashMap<K, V>
-  extends BpfMap<"percpu_hash" | "lru_percpu_hash">, Keyed<K, ReadonlyArray<V>>
-{
+export interface PerCpuHashMap<K, V> extends BpfMap<"percpu_hash" | "lru_percpu_hash">, Keyed<K, ReadonlyArray<V>> {
   readonly key: Layout<K>
   /** The layout of one CPU's value. */
   readonly value: Layout<V>

@@ -31,8 +31,10 @@ export interface PerfEventArray extends BpfMap<"perf_event_array">, Slots<number
 
 /** A perf event array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<PerfEventArray> =>
-  defineMap({ ...commonSpec("perf_event_array", options), keySize: 4, valueSize: 4 }, (opened) =>
-    Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots)))
+  defineMap(
+    { ...commonSpec("perf_event_array", options), keySize: 4, valueSize: 4 },
+    (opened) => Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots))
+  )
 
 /**
  * Creates a perf event array, closed with the scope.

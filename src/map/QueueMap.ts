@@ -58,40 +58,43 @@ export const define = <V, const T extends "queue" | "stack" = "queue">(
 ): Definition<QueueMap<V, T>> => {
   const { value } = options
   const type = (options.type ?? "queue") as T
-  return defineMap({ ...commonSpec(type, options), keySize: 0, valueSize: value.size }, (opened) =>
-    Effect.map(acquireAccess(opened, exactBytes(0, "key"), value), (access) => {
-      const { elements } = access
-      const take = (command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_LOOKUP_AND_DELETE_ELEM", call: () => number) =>
-        Effect.suspend((): Effect.Effect<Option.Option<V>, LayoutError | SystemCallError> => {
-          try {
-            assertLive(access)
-            const result = call()
-            if (result >= 0) return Effect.succeedSome(value.read(elements.value.view, elements.value.bytes, 0))
-            if (result === -errno.ENOENT) return Effect.succeedNone
-            throw refused(access, command, result)
-          } catch (error) {
-            return caught(error) as never
-          }
-        })
-      return extend(opened.map as BpfMap<T>, {
-        value,
-        push: (v: V, pushOptions?: { readonly evict?: boolean }) =>
-          Effect.suspend((): Effect.Effect<void, LayoutError | SystemCallError> => {
+  return defineMap(
+    { ...commonSpec(type, options), keySize: 0, valueSize: value.size },
+    (opened) =>
+      Effect.map(acquireAccess(opened, exactBytes(0, "key"), value), (access) => {
+        const { elements } = access
+        const take = (command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_LOOKUP_AND_DELETE_ELEM", call: () => number) =>
+          Effect.suspend((): Effect.Effect<Option.Option<V>, LayoutError | SystemCallError> => {
             try {
               assertLive(access)
-              value.write(elements.value.view, elements.value.bytes, 0, v)
-              const { BPF_ANY, BPF_EXIST } = bpf_map_update_flags
-              const result = elements.update(pushOptions?.evict === true ? BPF_EXIST : BPF_ANY)
-              if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
-              return Effect.void
+              const result = call()
+              if (result >= 0) return Effect.succeedSome(value.read(elements.value.view, elements.value.bytes, 0))
+              if (result === -errno.ENOENT) return Effect.succeedNone
+              throw refused(access, command, result)
             } catch (error) {
               return caught(error) as never
             }
-          }),
-        pop: take("BPF_MAP_LOOKUP_AND_DELETE_ELEM", () => elements.lookupAndDelete(0)),
-        peek: take("BPF_MAP_LOOKUP_ELEM", () => elements.lookup(0))
+          })
+        return extend(opened.map as BpfMap<T>, {
+          value,
+          push: (v: V, pushOptions?: { readonly evict?: boolean }) =>
+            Effect.suspend((): Effect.Effect<void, LayoutError | SystemCallError> => {
+              try {
+                assertLive(access)
+                value.write(elements.value.view, elements.value.bytes, 0, v)
+                const { BPF_ANY, BPF_EXIST } = bpf_map_update_flags
+                const result = elements.update(pushOptions?.evict === true ? BPF_EXIST : BPF_ANY)
+                if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
+                return Effect.void
+              } catch (error) {
+                return caught(error) as never
+              }
+            }),
+          pop: take("BPF_MAP_LOOKUP_AND_DELETE_ELEM", () => elements.lookupAndDelete(0)),
+          peek: take("BPF_MAP_LOOKUP_ELEM", () => elements.lookup(0))
+        })
       })
-    }))
+  )
 }
 
 /**

@@ -50,5 +50,4 @@ export const define = (options: DefineOptions): Definition<ReuseportSockArray> =
  */
 export const make = (
   options: DefineOptions
-): Effect.Effect<ReuseportSockArray, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define(options))
+): Effect.Effect<ReuseportSockArray, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))

@@ -20,13 +20,12 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { Kernel } from "../kernel/Kernel.ts"
+import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { checkRingSize } from "./internal/ringSize.ts"
 
 /** A ring buffer of this process, and the layout of its records. */
 export interface RingBufferMap<A> extends BpfMap<"ringbuf"> {
@@ -53,9 +52,4 @@ export const define = <A>(options: Options<A>): Definition<RingBufferMap<A>> =>
  */
 export const make = <A>(
   options: Options<A>
-): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  Effect.flatMap(
-    Kernel,
-    ({ pageSize }): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-      Effect.flatMap(checkRingSize(options.maxEntries, pageSize), () => create(define(options)))
-  )
+): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))

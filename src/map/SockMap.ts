@@ -30,7 +30,11 @@ import type { Iterate } from "./MapOperations.ts"
 
 /** A sockmap or sockhash of this process. `entries` pairs keys with cookies. */
 export interface SockMap<K, T extends "sockmap" | "sockhash" = "sockmap" | "sockhash">
-  extends BpfMap<T>, Slots<K, Descriptor>, ReadableSlots<K, bigint>, Pick<Iterate<K, bigint>, "entries" | "keys" | "count">
+  extends
+    BpfMap<T>,
+    Slots<K, Descriptor>,
+    ReadableSlots<K, bigint>,
+    Pick<Iterate<K, bigint>, "entries" | "keys" | "count">
 {}
 
 /** A descriptor as the 64 bits that kinds take which give a cookie back. */

@@ -58,14 +58,17 @@ const trim = (stack: Stack): Stack => {
 /** A stack trace map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: Options): Definition<StackTraceMap> => {
   const value = array(u64, options.maxDepth ?? 127)
-  return defineMap({ ...commonSpec("stack_trace", options), keySize: 4, valueSize: value.size }, (opened) =>
-    Effect.map(acquireKeyed(opened, u32, value), (keyed) =>
-      extend(opened.map, {
-        lookup: (id: number) => Effect.map(keyed.lookup(id), Option.map(trim)),
-        delete: keyed.delete,
-        keys: keyed.keys,
-        count: keyed.count
-      })))
+  return defineMap(
+    { ...commonSpec("stack_trace", options), keySize: 4, valueSize: value.size },
+    (opened) =>
+      Effect.map(acquireKeyed(opened, u32, value), (keyed) =>
+        extend(opened.map, {
+          lookup: (id: number) => Effect.map(keyed.lookup(id), Option.map(trim)),
+          delete: keyed.delete,
+          keys: keyed.keys,
+          count: keyed.count
+        }))
+  )
 }
 
 /**

@@ -11,13 +11,12 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { Kernel } from "../kernel/Kernel.ts"
+import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { checkRingSize } from "./internal/ringSize.ts"
 
 /** A user ring buffer of this process, and the layout of its records. */
 export interface UserRingBufferMap<A> extends BpfMap<"user_ringbuf"> {
@@ -45,8 +44,4 @@ export const define = <A>(options: Options<A>): Definition<UserRingBufferMap<A>>
 export const make = <A>(
   options: Options<A>
 ): Effect.Effect<UserRingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  Effect.flatMap(
-    Kernel,
-    ({ pageSize }): Effect.Effect<UserRingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-      Effect.flatMap(checkRingSize(options.maxEntries, pageSize), () => create(define(options)))
-  )
+  create(define(options))

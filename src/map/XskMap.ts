@@ -30,8 +30,10 @@ export interface XskMap extends BpfMap<"xskmap">, Slots<number, Descriptor> {}
 
 /** An XSK map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<XskMap> =>
-  defineMap({ ...commonSpec("xskmap", options), keySize: 4, valueSize: 4 }, (opened) =>
-    Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots)))
+  defineMap(
+    { ...commonSpec("xskmap", options), keySize: 4, valueSize: 4 },
+    (opened) => Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots))
+  )
 
 /**
  * Creates an XSK map, closed with the scope.

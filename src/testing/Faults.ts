@@ -81,6 +81,12 @@ export const wrap = (kernel: KernelService, decide: Decide): KernelService => {
     fsopen: (type) => number("fsopen", () => kernel.fsopen(type)),
     fsconfig: (fd, command) => number("fsconfig", () => kernel.fsconfig(fd, command)),
     fsmount: (fd) => number("fsmount", () => kernel.fsmount(fd)),
+    mount: (type, target) => number("mount", () => kernel.mount(type, target)),
+    unmount: (target) => releases("umount2", () => kernel.unmount(target)),
+    mkdir: (path) => number("mkdir", () => kernel.mkdir(path)),
+    unlink: (path) => releases("unlink", () => kernel.unlink(path)),
+    fileSystemType: (path) => number("statfs", () => kernel.fileSystemType(path)),
+    pidfdOpen: (pid) => number("pidfd_open", () => kernel.pidfdOpen(pid)),
     watch: (fd, onReadable) => {
       const inner = acquires("epoll_ctl", () => kernel.watch(fd, onReadable))
       return typeof inner === "number" ? inner : watch(inner)

@@ -3,15 +3,33 @@
  * the same door as the real one, keeps maps, checks and loads programs, runs them in an interpreter, and lets a test fire
  * the events that they are attached to.
  *
- * What it has now: hash and array maps and ring buffers; programs of the operations that `Asm` has; tracepoints; test
- * runs of packet programs, raw tracepoints and `syscall` programs; the helpers for maps, time, the current task, memory
- * reads and ring buffers. What it lacks fails when it is asked for (EINVAL, or a `VerifierError` that names the helper),
- * and never silently. Its load-time check is a part of the verifier's: what it misses traps as the program runs.
+ * **Programs.** All instructions up to cpu v4, may_goto and load-acquire run, with the kernel's results; a test that runs
+ * thousands of generated programs on both kernels holds it to that. They are compiled to JavaScript when they run for
+ * the first time. Loading follows all paths as the verifier does and rejects what it rejects, in its words: registers and
+ * values that were never checked, packets and map values out of bounds, records that are never submitted, loops without
+ * end. Where it is in doubt it accepts, and the program fails with a `ProgramTrap` when it does what it may not: no
+ * access is ever made to what is not there.
+ *
+ * **Helpers.** Those for maps, ring buffers and perf output, dynptrs of memory and ring buffers, time, chance, the current
+ * task and its cgroups, memory reads, stacks, strings and printing, packets and checksums, redirects, tail calls, loops,
+ * callbacks, timers, spin locks, local storage, sysctls and socket options. What programs did with no other trace
+ * (`printed`, `perfOutputs`, `signals`, redirects) can be asked for. Time is that of Effect's `Clock`: `TestClock` makes
+ * timers run.
+ *
+ * **Hooks.** `fire` lets a tracepoint report an event; `happen` does so for raw tracepoints, functions, probes, XDP, tcx,
+ * socket filters and cgroups, and gives what the hook answers. Programs attach through links, perf events and
+ * BPF_PROG_ATTACH; for probes and socket filters, whose descriptors have no simulation, `happen` takes the program.
+ * Test runs are there for packet programs, raw tracepoints and `syscall` programs.
+ *
+ * What it lacks fails when it is asked for, and never silently: kernel functions (kfuncs), struct_ops, iterators over
+ * kernel objects, other helpers, netlink. Which helpers each program type may call is not checked, nor the licence, nor
+ * whether a pointer leaks into a map. Stacks, cgroups and devices are those that the test makes up.
  *
  * @example
  * ```ts
  * import { Asm, Program, ProgramSpec, SimulatedKernel } from "effect-ebpf"
- * import * as Effect from "effect/Effect"
+ * import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
  *
  * const spec = ProgramSpec.make({
  *   type: "socket_filter",
@@ -24,22 +42,30 @@
  *   return yield* Program.testRun(program, { data: new Uint8Array(60) })
  * }).pipe(Effect.scoped, Effect.provide(SimulatedKernel.layer()))
  *
- * Effect.runPromise(test).then((result) => console.log(result.returnValue)) // 60
+ * Effect.runPromise(test).then((result) => console.log(result.returnValue)) // 46: it begins behind the Ethernet header
  * ```
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
 import { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument } from "../kernel/KernelError.ts"
 import * as Layout from "../layout/Layout.ts"
+import type { Event, Fired } from "./internal/hooks/events.ts"
 import { Machine, type Open } from "./internal/machine.ts"
+import type { PerfOutput, Signal } from "./internal/records.ts"
 import { defaultTask, type Task } from "./internal/tasks.ts"
 import { ProgramTrap } from "./ProgramTrap.ts"
 
+export type { CgroupOperation, Event, Fired, Registers } from "./internal/hooks/events.ts"
 export type { Open } from "./internal/machine.ts"
+export type { Redirect } from "./internal/packets.ts"
+export type { PerfOutput, Signal } from "./internal/records.ts"
 export type { Task } from "./internal/tasks.ts"
 
 /** What a simulated kernel is like. */
@@ -50,6 +76,15 @@ export interface Options {
   readonly possibleCpus?: number
   /** Whether tracefs is mounted, or has to be mounted by who needs it; `"mounted"` unless given. */
   readonly tracefs?: "mounted" | "unmounted"
+  /**
+   * Whether programs are checked as they are loaded, as a real kernel's are; `"on"` unless given. With `"off"` a program
+   * that would be rejected loads, and traps when it does what it may not.
+   */
+  readonly verifier?: "on" | "off"
+  /** Network devices beside `lo`, by name. Their indices begin at 2. */
+  readonly devices?: ReadonlyArray<string>
+  /** Functions that the kernel's BTF names, for fentry, fexit and LSM programs (`bpf_lsm_file_open`). */
+  readonly functions?: ReadonlyArray<string>
   /** Further tracepoints, as `category/name`, beside those of `defaultTracepoints`. */
   readonly tracepoints?: ReadonlyArray<string>
 }
@@ -66,6 +101,22 @@ export const defaultTracepoints: ReadonlyArray<string> = [
 
 /** The other side of a simulated kernel: what happens in it, and what is left in it. */
 export class SimulatedKernel extends Context.Service<SimulatedKernel, {
+  /**
+   * Lets something happen at a hook, and runs what is attached there (or the one program given): a raw tracepoint, a
+   * probe, a function of the kernel, a packet at a device, a socket or a cgroup, something else that a process in a cgroup
+   * does. Gives what the hook answers. Fails as `fire`, and for a device, cgroup or function that does not exist.
+   */
+  readonly happen: (event: Event) => Effect.Effect<Fired, InvalidArgument | ProgramTrap>
+  /** A cgroup by a path of the test's choice, as a descriptor to attach to. It exists from then on. */
+  readonly cgroup: (path: string) => Effect.Effect<{ readonly fd: number }, never, Scope.Scope>
+  /** The index of a network device. */
+  readonly deviceIndex: (name: string) => Effect.Effect<number, InvalidArgument>
+  /** What programs printed with bpf_trace_printk, in order. */
+  readonly printed: Effect.Effect<ReadonlyArray<string>>
+  /** What programs sent to perf rings, in order. */
+  readonly perfOutputs: Effect.Effect<ReadonlyArray<PerfOutput>>
+  /** The signals that programs sent, in order. */
+  readonly signals: Effect.Effect<ReadonlyArray<Signal>>
   /**
    * Lets a tracepoint report an event with this record, in the task given (or parts of it): runs the programs attached
    * to it, and gives their number. Fails with `ProgramTrap` if one does what a verifier would have rejected, and with
@@ -113,6 +164,33 @@ const control = (machine: Machine): SimulatedKernel["Service"] => {
       )
   return {
     fire,
+    happen: (event) =>
+      Effect.flatMap(attempt(() => machine.fireEvent(event)), (result) =>
+        "missing" in result
+          ? Effect.fail(
+            new InvalidArgument({
+              field: event.hook,
+              expected: "a device, cgroup or function of this simulated kernel",
+              actual: result.missing
+            })
+          )
+          : Effect.succeed(result)),
+    cgroup: (path) =>
+      Effect.acquireRelease(
+        Effect.sync(() => ({ fd: machine.openCgroup(path) })),
+        ({ fd }) => Effect.sync(() => machine.service.close(fd))
+      ),
+    deviceIndex: (name) => {
+      const index = machine.deviceIndex(name)
+      return index === undefined
+        ? Effect.fail(
+          new InvalidArgument({ field: "name", expected: "a device of this simulated kernel", actual: name })
+        )
+        : Effect.succeed(index)
+    },
+    printed: Effect.sync(() => [...machine.engine.records.printed]),
+    perfOutputs: Effect.sync(() => [...machine.engine.records.perfOutputs]),
+    signals: Effect.sync(() => [...machine.engine.records.signals]),
     enterSyscall: (event) => {
       const tracepoint = `syscalls/sys_enter_${event.name}`
       const given = event.arguments
@@ -148,14 +226,32 @@ export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> 
   Layer.effectContext(Effect.gen(function*() {
     const clock = yield* Clock.Clock
     const random = yield* Random.Random
-    const machine = new Machine({
+    const runFork = Effect.runForkWith(yield* Effect.context<never>())
+    const timers = new Set<Fiber.Fiber<void>>()
+    const machine: Machine = new Machine({
       release: options?.release ?? "6.18.0-simulated",
       possibleCpus: options?.possibleCpus ?? 4,
       pageSize: 4096,
       tracefs: options?.tracefs ?? "mounted",
+      verifier: options?.verifier ?? "on",
+      devices: options?.devices ?? [],
+      functions: options?.functions ?? [],
       tracepoints: [...new Set([...defaultTracepoints, ...options?.tracepoints ?? []])],
       now: () => clock.monotonicTimeNanosUnsafe(),
-      random: () => random.nextDoubleUnsafe()
+      random: () => random.nextDoubleUnsafe(),
+      schedule: (delay, run) => {
+        // A timer that traps has no caller to tell: `lastTrap` does.
+        const expire = Effect.catch(attempt(run), (trap) => Effect.sync(() => machine.trapped(trap)))
+        const fiber = runFork(Effect.delay(expire, Duration.nanos(delay)))
+        timers.add(fiber)
+        fiber.addObserver(() => timers.delete(fiber))
+        return () => fiber.interruptUnsafe()
+      }
     })
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        for (const timer of timers) timer.interruptUnsafe()
+      })
+    )
     return Context.make(Kernel, machine.service).pipe(Context.add(SimulatedKernel, control(machine)))
   }))

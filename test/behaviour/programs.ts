@@ -4,6 +4,7 @@ import * as Scope from "effect/Scope"
 import { expect } from "vitest"
 import { ArrayMap, Asm, HashMap, Layout, Program, ProgramSpec } from "../../src/index.ts"
 import type { Test } from "../support/kernels.ts"
+import { operations } from "./operations.ts"
 
 const filter = (instructions: ReadonlyArray<Asm.Item>, name = "filter") =>
   ProgramSpec.make({ type: "socket_filter", name, instructions })
@@ -11,6 +12,8 @@ const filter = (instructions: ReadonlyArray<Asm.Item>, name = "filter") =>
 const packet = { data: new Uint8Array(64) }
 
 export const programs = (test: Test): void => {
+  operations(test)
+
   test("a program runs and returns", () =>
     Effect.gen(function*() {
       const program = yield* Program.load(filter([Asm.mov("r0", 42), Asm.exit()]))

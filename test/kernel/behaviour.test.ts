@@ -1,7 +1,9 @@
 import { beforeEach, describe } from "@effect/vitest"
 import { faults } from "../behaviour/faults.ts"
 import { maps } from "../behaviour/maps.ts"
+import { pinning } from "../behaviour/pinning.ts"
 import { programs } from "../behaviour/programs.ts"
+import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
 import { executeOnReal } from "../support/executions.ts"
 import { real } from "../support/kernels.ts"
@@ -10,7 +12,9 @@ import { skipUnlessPossible } from "../support/privilege.ts"
 describe("this machine's kernel", () => {
   beforeEach(skipUnlessPossible)
   describe("maps", () => maps(real))
+  describe("pinning", () => pinning(real))
   describe("programs", () => programs(real))
+  describe("rejections", () => rejections(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
   describe("faults", () => faults(executeOnReal))
 })

@@ -1,5 +1,6 @@
 import { beforeEach, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
@@ -14,7 +15,17 @@ import {
 import { programTypes } from "../../src/abi/names.ts"
 import { perf } from "../../src/abi/os.ts"
 import { acquireTracefs } from "../../src/attach/internal/tracefs.ts"
-import { BpfMap, Features, Kernel, type MapSpec, Program, ProgramSpec } from "../../src/index.ts"
+import {
+  BpfMap,
+  Features,
+  HashMap,
+  Kernel,
+  Layout,
+  LocalStorage,
+  type MapSpec,
+  Program,
+  ProgramSpec
+} from "../../src/index.ts"
 import * as Asm from "../../src/isa/Asm.ts"
 import { fill } from "../../src/kernel/internal/attr.ts"
 import { acquireBlock, acquireFd, readFile } from "../../src/kernel/internal/syscall.ts"
@@ -26,6 +37,15 @@ type Probe = Effect.Effect<boolean, unknown, Kernel.Kernel | Scope.Scope>
 const works = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.isSuccess(effect)
 
 const mapOf = (spec: Omit<MapSpec.MapSpec, "name">): Probe => works(BpfMap.make({ name: "probe", ...spec }))
+
+/** Whether the kernel takes a program of such instructions. */
+const loads = (...instructions: ReadonlyArray<Asm.Item>): Probe =>
+  works(Program.load(ProgramSpec.make({ type: "socket_filter", name: "probe", instructions })))
+
+const storage = (type: LocalStorage.Kind): Probe => works(LocalStorage.make({ type, name: "probe", value: Layout.u64 }))
+
+/** Eight bytes of the stack that are written, and a register that holds 1. */
+const cell = [Asm.mov("r1", 1), Asm.stdw("r10", -8, "r1")]
 
 const pass = [Asm.mov("r0", 0), Asm.exit()]
 
@@ -39,6 +59,28 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
     Effect.as(true),
     Effect.catchTag("SystemCallError", (error) => Effect.succeed(error.code === "ENOMEM"))
   ),
+
+  atomics: loads(cell, Asm.atomicFetchAdd("r10", -8, "r1"), pass),
+  loadAcquire: loads(cell, Asm.loadAcquire8("r2", "r10", -8), pass),
+  cpuV4: loads(cell, Asm.movsx("r2", "r1", 8), pass),
+  unwrittenStack: loads(Asm.ldxdw("r2", "r10", -8), pass),
+
+  cgroupLocalStorage: storage("cgrp_storage"),
+  taskStorage: storage("task_storage"),
+  inodeStorage: storage("inode_storage"),
+
+  hashLookupAndDelete: Effect.gen(function*() {
+    const map = yield* HashMap.make({ name: "probe", key: Layout.u32, value: Layout.u32, maxEntries: 1 })
+    yield* map.update(1, 7)
+    const found = yield* Effect.result(map.lookupAndDelete(1))
+    return Result.isSuccess(found) && Option.contains(found.success, 7)
+  }),
+
+  syscallProgram: Effect.gen(function*() {
+    const spec = ProgramSpec.make({ type: "syscall", name: "probe", flags: ["sleepable"], instructions: pass })
+    const program = yield* Effect.result(Program.load(spec))
+    return Result.isSuccess(program) && (yield* works(Program.testRun(program.success, {})))
+  }),
 
   batch: Effect.gen(function*() {
     const kernel = yield* Kernel.Kernel

@@ -1,7 +1,8 @@
 // Watches the door: what is acquired through it and not given back, and which kernel objects it made.
 import { bpf_cmd } from "../../src/abi/generated/enums.ts"
+import { commandName } from "../../src/abi/names.ts"
 import { bpf_attr_get_id, bpf_attr_info } from "../../src/abi/generated/structs.ts"
-import { fill } from "../../src/kernel/internal/attr.ts"
+import { fill, readNumber } from "../../src/kernel/internal/attr.ts"
 import type { Block, KernelService, Mapping, Watch } from "../../src/kernel/Kernel.ts"
 
 export interface Tracked {
@@ -11,6 +12,18 @@ export interface Tracked {
   /** Maps and programs that were made and still exist in the kernel. */
   readonly alive: () => ReadonlyArray<string>
 }
+
+/** The commands beside BPF_MAP_CREATE and BPF_PROG_LOAD whose result is a new descriptor. */
+const givesDescriptor: ReadonlySet<number> = new Set([
+  bpf_cmd.BPF_OBJ_GET,
+  bpf_cmd.BPF_BTF_LOAD,
+  bpf_cmd.BPF_MAP_GET_FD_BY_ID,
+  bpf_cmd.BPF_PROG_GET_FD_BY_ID,
+  bpf_cmd.BPF_BTF_GET_FD_BY_ID,
+  bpf_cmd.BPF_LINK_GET_FD_BY_ID,
+  bpf_cmd.BPF_LINK_CREATE,
+  bpf_cmd.BPF_RAW_TRACEPOINT_OPEN
+])
 
 const idOffset = 4 // bpf_map_info.id and bpf_prog_info.id
 
@@ -44,11 +57,17 @@ export const track = (kernel: KernelService): Tracked => {
       ids.push({ command, id: info!.view.getUint32(idOffset, true), what })
     })
 
+  /**
+   * Asks for the id after the one before: that takes no reference. Opening a prog_array by its id, and closing it again,
+   * while the kernel has yet to empty it makes the kernel lose count, and the map stays for good (prog_array_map_clear).
+   */
   const exists = (command: number, id: number): boolean =>
     withBlocks([16], (attr) => {
-      const fd = kernel.bpf(command, attr!, fill(attr!, bpf_attr_get_id, { map_id: id }))
-      if (fd >= 0) kernel.close(fd)
-      return fd >= 0
+      const size = Math.max(
+        fill(attr!, bpf_attr_get_id, { start_id: id - 1 }),
+        bpf_attr_get_id.fields.open_flags.offset
+      )
+      return kernel.bpf(command, attr!, size) === 0 && readNumber(attr!, bpf_attr_get_id, "next_id") === id
     })
 
   return {
@@ -66,15 +85,16 @@ export const track = (kernel: KernelService): Tracked => {
       bpf: (command, attr, size) => {
         const result = kernel.bpf(command, attr, size)
         if (result < 0) return result
-        if (command === bpf_cmd.BPF_MAP_CREATE) rememberId(result, "map", bpf_cmd.BPF_MAP_GET_FD_BY_ID)
-        else if (command === bpf_cmd.BPF_PROG_LOAD) rememberId(result, "program", bpf_cmd.BPF_PROG_GET_FD_BY_ID)
-        else return result
-        return opened("bpf object", result)
+        if (command === bpf_cmd.BPF_MAP_CREATE) rememberId(result, "map", bpf_cmd.BPF_MAP_GET_NEXT_ID)
+        else if (command === bpf_cmd.BPF_PROG_LOAD) rememberId(result, "program", bpf_cmd.BPF_PROG_GET_NEXT_ID)
+        else if (!givesDescriptor.has(command)) return result
+        return opened(commandName(command), result)
       },
       perfEventOpen: (...args) => opened("perf event", kernel.perfEventOpen(...args)),
       dup: (fd) => opened("duplicate", kernel.dup(fd)),
       fsopen: (type) => opened("fsopen", kernel.fsopen(type)),
       fsmount: (fd) => opened("fsmount", kernel.fsmount(fd)),
+      pidfdOpen: (pid) => opened("pidfd", kernel.pidfdOpen(pid)),
       close: (fd) => {
         fds.delete(fd)
         return kernel.close(fd)

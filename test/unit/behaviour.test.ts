@@ -1,14 +1,18 @@
 import { describe } from "@effect/vitest"
 import { faults } from "../behaviour/faults.ts"
 import { maps } from "../behaviour/maps.ts"
+import { pinning } from "../behaviour/pinning.ts"
 import { programs } from "../behaviour/programs.ts"
+import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
 import { simulated } from "../support/kernels.ts"
 import { executeOnSimulated, executeOnUnmounted } from "../support/executions.ts"
 
 describe("the simulated kernel", () => {
   describe("maps", () => maps(simulated))
+  describe("pinning", () => pinning(simulated))
   describe("programs", () => programs(simulated))
+  describe("rejections", () => rejections(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
   describe("faults", () => faults(executeOnSimulated))
   describe("faults, with tracefs not mounted", () => faults(executeOnUnmounted))

@@ -87,9 +87,6 @@ const own = (value: object, name: string): unknown =>
 const safe = (value: number, path: string, label: string): number =>
   Number.isSafeInteger(value) ? value : fail(path, `a ${label} within ±(2^53 - 1)`, value)
 
-const expectObject = (value: unknown, path: string, expected: string): unknown =>
-  typeof value === "object" && value !== null ? value : fail(path, expected, value)
-
 const helpers = {
   fail,
   readCString,
@@ -100,8 +97,7 @@ const helpers = {
   enumNumber,
   agrees,
   own,
-  safe,
-  expectObject
+  safe
 }
 
 export const literal = (value: string): string => JSON.stringify(value)
@@ -147,13 +143,15 @@ const setInt = (node: IntNode, offset: number, value: string): string =>
 /** A 64-bit integer as a `number`: two halves, since a BigInt costs an allocation; outside ±2^53 it is an error. */
 const readSafeInt64 = (source: Source, node: IntNode, offset: number, path: string): string => {
   const [low, high] = node.bigEndian ? [offset + 4, offset] : [offset, offset + 4]
+  const upper = source.name()
   const value = source.name()
+  source.emit(`const ${upper} = v.get${node.signed ? "Int" : "Uint"}32(${at(high)}, ${!node.bigEndian});`)
+  source.emit(`const ${value} = ${upper} * 4294967296 + v.getUint32(${at(low)}, ${!node.bigEndian});`)
+  // 2097151 is the upper half of 2^53 - 1: an integer's comparison, where that of the sum would be a double's.
+  const mayBeUnsafe = node.signed ? `${upper} > 2097151 || ${upper} < -2097151` : `${upper} > 2097151`
   source.emit(
-    `const ${value} = v.get${node.signed ? "Int" : "Uint"}32(${at(high)}, ${!node.bigEndian}) * 4294967296 + ` +
-      `v.getUint32(${at(low)}, ${!node.bigEndian});`
-  )
-  source.emit(
-    `if (!Number.isSafeInteger(${value})) h.fail(${literal(path)}, "a ${node.label} within ±(2^53 - 1)", ${value});`
+    `if ((${mayBeUnsafe}) && !Number.isSafeInteger(${value})) ` +
+      `h.fail(${literal(path)}, "a ${node.label} within ±(2^53 - 1)", ${value});`
   )
   return value
 }
@@ -220,7 +218,12 @@ const objectOf = (source: Source, entries: ReadonlyArray<readonly [string, strin
   return `({ ${fixed.map(([name, local]) => `${property(name)}: ${local}`).join(", ")} })`
 }
 
-export const readBits = (node: IntNode, offset: number, bits: { shift: number; width: number }, path: string): string => {
+export const readBits = (
+  node: IntNode,
+  offset: number,
+  bits: { shift: number; width: number },
+  path: string
+): string => {
   const unit = node.size * 8
   if (node.size === 8) {
     const raw = `(v.getBigUint64(${at(offset)}, true) >> ${bits.shift}n)`
@@ -247,8 +250,8 @@ const checkInt = (source: Source, node: IntNode, width: number, value: string, p
 export const write = (source: Source, node: Node, offset: number, value: string, path: string): void => {
   switch (node._tag) {
     case "Int": {
+      if (node.size === 8 && !node.bigint) return writeSafeInt64(source, node, offset, value, path)
       checkInt(source, node, node.size * 8, value, path, node.label)
-      if (node.size === 8 && !node.bigint) return writeSafeInt64(source, node, offset, value)
       source.emit(setInt(node, offset, value))
       return
     }
@@ -293,7 +296,7 @@ export const write = (source: Source, node: Node, offset: number, value: string,
     case "Union":
       return writeUnion(source, node, offset, value, path)
     case "Struct": {
-      source.emit(`h.expectObject(${value}, ${literal(path)}, "an object");`)
+      expectObject(source, value, path, "an object")
       for (const field of node.fields) {
         const inner = join(path, field.name)
         const local = source.name()
@@ -306,11 +309,27 @@ export const write = (source: Source, node: Node, offset: number, value: string,
   }
 }
 
-/** The halves of a number within ±2^53, in two's complement: `setUint32` takes each modulo 2^32, and needs no BigInt. */
-const writeSafeInt64 = (source: Source, node: IntNode, offset: number, value: string): void => {
+const expectObject = (source: Source, value: string, path: string, expected: string): void => {
+  const test = `typeof ${value} !== "object" || ${value} === null`
+  source.emit(`if (${test}) h.fail(${literal(path)}, ${literal(expected)}, ${value});`)
+}
+
+/**
+ * The halves of a number within ±2^53, in two's complement: `setUint32` takes each modulo 2^32, and needs no BigInt. Most
+ * are below 2^32, which is seen by one comparison.
+ */
+const writeSafeInt64 = (source: Source, node: IntNode, offset: number, value: string, path: string): void => {
   const [low, high] = node.bigEndian ? [offset + 4, offset] : [offset, offset + 4]
-  source.emit(`v.setUint32(${at(low)}, ${value}, ${!node.bigEndian});`)
-  source.emit(`v.setUint32(${at(high)}, Math.floor(${value} / 4294967296), ${!node.bigEndian});`)
+  const set = (place: number, half: string): void =>
+    source.emit(`v.setUint32(${at(place)}, ${half}, ${!node.bigEndian});`)
+  source.emit(`if (typeof ${value} === "number" && ${value} >>> 0 === ${value}) {`)
+  set(low, value)
+  set(high, "0")
+  source.emit("} else {")
+  checkInt(source, node, 64, value, path, node.label)
+  set(low, value)
+  set(high, `Math.floor(${value} / 4294967296)`)
+  source.emit("}")
 }
 
 const writeBits = (
@@ -378,8 +397,8 @@ const writeUnion = (
   const exactLast = node.members.toSorted((a, b) =>
     Number(isExact(a.node)) - Number(isExact(b.node)) || a.node.size - b.node.size
   )
-  const expected = literal(`an object with at least one of ${node.members.map((m) => m.name).join(", ")}`)
-  source.emit(`h.expectObject(${value}, ${literal(path)}, ${expected});`)
+  const expected = `an object with at least one of ${node.members.map((m) => m.name).join(", ")}`
+  expectObject(source, value, path, expected)
   const given = exactLast.map((member) => {
     const local = source.name()
     source.emit(`const ${local} = h.own(${value}, ${literal(member.name)});`)
@@ -389,7 +408,7 @@ const writeUnion = (
     return { local, member }
   })
   source.emit(`if (${given.map(({ local }) => `${local} === undefined`).join(" && ") || "true"}) `)
-  source.emit(`h.fail(${literal(path)}, ${expected}, ${value});`)
+  source.emit(`h.fail(${literal(path)}, ${literal(expected)}, ${value});`)
   for (const { local, member } of given) {
     const { node: inner } = member
     const tools: Member = { size: inner.size, read: compileRead(inner), write: compileWriteInto(inner) }

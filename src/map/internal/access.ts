@@ -11,6 +11,7 @@ import type { UpdateMode, UpdateOptions } from "../MapOperations.ts"
 import type { Codec } from "./codec.ts"
 import { acquireElements, elementCall, type Elements } from "./elements.ts"
 import { closedError, describe, type Opened } from "./handle.ts"
+import { kindOf } from "./info.ts"
 
 /** An opened map, ready for calls. */
 export interface Access<K, V> extends Opened {
@@ -54,7 +55,11 @@ const hints: { readonly [number: number]: string } = {
 /** The error of a refused operation on an element. */
 export const refused = (
   access: Opened,
-  command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_UPDATE_ELEM" | "BPF_MAP_DELETE_ELEM" | "BPF_MAP_LOOKUP_AND_DELETE_ELEM"
+  command:
+    | "BPF_MAP_LOOKUP_ELEM"
+    | "BPF_MAP_UPDATE_ELEM"
+    | "BPF_MAP_DELETE_ELEM"
+    | "BPF_MAP_LOOKUP_AND_DELETE_ELEM"
     | "BPF_MAP_GET_NEXT_KEY",
   result: number,
   features?: ReadonlyArray<FeatureName>
@@ -82,8 +87,8 @@ const indexed: ReadonlySet<MapKind> = new Set<MapKind>([
 /** What a refused update means: E2BIG is an index beyond an array's end, or a full map, as ENOSPC is for a trie. */
 const updateHint = ({ map: { spec } }: Opened, number: number): string | undefined => {
   const { maxEntries, type } = spec
-  if (number !== errno.E2BIG && !(number === errno.ENOSPC && type === "lpm_trie")) return hints[number]
-  return indexed.has(type)
+  if (number !== errno.E2BIG && !(number === errno.ENOSPC && kindOf(type) === "lpm_trie")) return hints[number]
+  return indexed.has(kindOf(type))
     ? `Indices of this map are below ${maxEntries}`
     : `The map is full: ${maxEntries} of ${maxEntries} entries`
 }

@@ -1,5 +1,5 @@
 // How keys and values lie in the memory of a map's calls. A Layout is one; per-CPU values and others are made here.
-import { LayoutError, type Layout } from "../../layout/Layout.ts"
+import { type Layout, LayoutError } from "../../layout/Layout.ts"
 
 /** Reads and writes a value at an offset. `write` throws `LayoutError` for one that does not fit. */
 export interface Codec<in out A> {

@@ -19,8 +19,10 @@ import {
 import { checkInteger, checkName } from "../../kernel/internal/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import { u32 } from "../../layout/Layout.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { describe } from "./handle.ts"
+import { checkRingSize } from "./ringSize.ts"
 import { featuresOf, hasMaxEntries, whyRefused } from "./requirements.ts"
 import { typeInfo } from "./typeInfo.ts"
 
@@ -43,18 +45,25 @@ const check = (spec: MapSpec): InvalidArgument | undefined =>
 /** A kind's number in `enum bpf_map_type`. */
 export const numberOf = (type: MapKind): number => typeof type === "number" ? type : mapTypes[type]
 
+/** The kernel wants BTF of a struct_ops map too, though the type that counts is its own: any will do. */
+const typesOf = ({ types, vmlinuxValueType }: MapSpec): MapSpec["types"] =>
+  types ?? (vmlinuxValueType === undefined ? undefined : { key: u32, value: u32 })
+
 /** Loads BTF made from the map's layouts; it belongs to the map once that is created. */
 const acquireTypes = (kernel: KernelService, spec: MapSpec) =>
   Effect.gen(function*() {
-    if (spec.types === undefined) return undefined
-    const { bytes, key, value } = typeInfo(spec.name, spec.types)
+    const layouts = typesOf(spec)
+    if (layouts === undefined) return undefined
+    const { bytes, key, value } = typeInfo(spec.name, layouts)
     const blob = yield* acquireBlock(kernel, bytes.length)
     blob.bytes.set(bytes)
     const attr = yield* acquireBlock(kernel, bpf_attr_btf_load.size)
     const size = fill(attr, bpf_attr_btf_load, { btf: blob, btf_size: bytes.length })
     const what: Call = { call: "bpf", command: "BPF_BTF_LOAD", subject: `the types of ${describe(spec)}` }
     const fd = yield* acquireFd(kernel, what, charged(kernel, () => kernel.bpf(bpf_cmd.BPF_BTF_LOAD, attr, size)))
-    return { fd, key, value }
+    return spec.vmlinuxValueType === undefined
+      ? { btf_fd: fd, btf_key_type_id: key, btf_value_type_id: value }
+      : { btf_fd: fd, btf_vmlinux_value_type_id: spec.vmlinuxValueType }
   })
 
 /** What the kernel did not like, where that can be told from the spec: EINVAL alone says nothing. */
@@ -76,6 +85,7 @@ export const createMap = (
   > {
     const invalid = check(spec)
     if (invalid !== undefined) return yield* invalid
+    if (spec.type === "ringbuf" || spec.type === "user_ringbuf") yield* checkRingSize(spec.maxEntries, kernel.pageSize)
     const features: ReadonlyArray<FeatureName> = featuresOf(spec)
     const what: Call = { call: "bpf", command: "BPF_MAP_CREATE", subject: describe(spec), features }
     const types = yield* acquireTypes(kernel, spec)
@@ -92,8 +102,7 @@ export const createMap = (
       map_name: new TextEncoder().encode(spec.name),
       inner_map_fd: inner?.fd,
       map_extra: spec.mapExtra === 0 ? undefined : spec.mapExtra,
-      btf_vmlinux_value_type_id: spec.vmlinuxValueType,
-      ...(types === undefined ? {} : { btf_fd: types.fd, btf_key_type_id: types.key, btf_value_type_id: types.value })
+      ...types
     })
     const create = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size))
     return yield* Effect.mapError(

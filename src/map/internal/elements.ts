@@ -8,9 +8,12 @@ import { bpf_attr_map_elem } from "../../abi/generated/structs.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
 import { fill } from "../../kernel/internal/attr.ts"
 import { acquireBlock, type Call, retrying } from "../../kernel/internal/syscall.ts"
-import type { Block } from "../../kernel/Kernel.ts"
+import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
+import type { MapSpec } from "../../spec/MapSpec.ts"
+import { strideOf } from "./codec.ts"
 import { describe, type Opened } from "./handle.ts"
+import { kindOf } from "./info.ts"
 
 const { flags, key: keyField, next_key } = bpf_attr_map_elem.fields
 /** How much of the attr each command reads: bytes after its last field must be zero, or it answers EINVAL. */
@@ -32,6 +35,10 @@ export interface Elements {
   readonly next: (from: "start" | "key") => number
 }
 
+/** Of a kind that is not known here the kernel may copy a value for each CPU: there is room for that. */
+const valueBytes = ({ possibleCpus }: KernelService, { type, valueSize }: MapSpec, size: number): number =>
+  typeof kindOf(type) === "number" ? Math.max(size, strideOf(valueSize) * possibleCpus) : size
+
 /**
  * Prepares a map's memory, which is freed with the scope. A map without keys (a queue) has a null key pointer. Sizes
  * are those of what the calls copy: for per-CPU values all of them.
@@ -42,7 +49,7 @@ export const acquireElements = (
 ): Effect.Effect<Elements, SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
     const key = yield* acquireBlock(kernel, sizes.key)
-    const value = yield* acquireBlock(kernel, sizes.value)
+    const value = yield* acquireBlock(kernel, valueBytes(kernel, map.spec, sizes.value))
     const firstAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
     const nextAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
     const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)

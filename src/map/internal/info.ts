@@ -6,7 +6,14 @@ import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_get_id, bpf_attr_info, bpf_map_info } from "../../abi/generated/structs.ts"
 import { type MapType, mapTypes } from "../../abi/names.ts"
 import { fill, readNumber, readText } from "../../kernel/internal/attr.ts"
-import { acquireBlock, acquireDescriptor, type Call, type Descriptor, run, withLocalScope } from "../../kernel/internal/syscall.ts"
+import {
+  acquireBlock,
+  acquireDescriptor,
+  type Call,
+  type Descriptor,
+  run,
+  withLocalScope
+} from "../../kernel/internal/syscall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
@@ -30,12 +37,14 @@ export interface Info {
   readonly mapExtra: number
 }
 
-const kinds = new Map<number, MapType>(
-  (Object.keys(mapTypes) as Array<MapType>).toReversed().map((name) => [mapTypes[name], name])
-)
+/** Old spellings of a number (`cgroup_storage_deprecated`) stand before the current one in the enum, which stays. */
+const kinds = new Map<number, MapType>((Object.keys(mapTypes) as Array<MapType>).map((name) => [mapTypes[name], name]))
 
-/** A kind's name by its number; the number for one that is not known here. */
-export const kindOf = (type: number): MapKind => kinds.get(type) ?? type
+/** A kind's name, also by its number; the number for one that is not known here. */
+export const kindOf = (type: MapKind): MapKind => {
+  const number = typeof type === "number" ? type : mapTypes[type]
+  return kinds.get(number) ?? number
+}
 
 /** Reads the info of a descriptor that is known to be a map's. */
 export const readInfo = (kernel: KernelService, fd: number, subject: string): Effect.Effect<Info, SystemCallError> =>
@@ -91,7 +100,11 @@ export const nextId = (kernel: KernelService, id: number): Effect.Effect<number 
     let end = false
     const what: Call = { call: "bpf", command: "BPF_MAP_GET_NEXT_ID" }
     yield* run(kernel, what, () => {
-      const result = kernel.bpf(bpf_cmd.BPF_MAP_GET_NEXT_ID, attr, Math.max(size, bpf_attr_get_id.fields.open_flags.offset))
+      const result = kernel.bpf(
+        bpf_cmd.BPF_MAP_GET_NEXT_ID,
+        attr,
+        Math.max(size, bpf_attr_get_id.fields.open_flags.offset)
+      )
       end = result === -errno.ENOENT
       return end ? 0 : result
     })

@@ -46,7 +46,8 @@ class InlineIterator<A> implements Iterator<Effect.Effect<A, any>, A, any> {
       return { done: true, value: run() }
     } catch (error) {
       this.run = undefined
-      return { done: false, value: caught(error) }
+      // Suspended: a defect thrown here would be an exception that the generator's own code could catch.
+      return { done: false, value: Effect.suspend(() => caught(error)) }
     }
   }
 }

@@ -2,16 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
-import type {
-  Clear,
-  Delete,
-  DeleteMany,
-  GetMany,
-  Iterate,
-  Lookup,
-  SetMany,
-  Update
-} from "../MapOperations.ts"
+import type { Clear, Delete, DeleteMany, GetMany, Iterate, Lookup, SetMany, Update } from "../MapOperations.ts"
 import { acquireAccess } from "./access.ts"
 import { deletesMany } from "./batches.ts"
 import type { Codec } from "./codec.ts"

@@ -141,7 +141,13 @@ export const setsMany = <K, V>(access: Access<K, V>): Effect.Effect<SetMany<K, V
           return Effect.mapError(
             caught(error),
             (cause) =>
-              new BatchError({ operation: "update", map: describe(access.map.spec), index: 0, done: 0, cause: cause as never })
+              new BatchError({
+                operation: "update",
+                map: describe(access.map.spec),
+                index: 0,
+                done: 0,
+                cause: cause as never
+              })
           )
         }
         const failed = writeByProgram(access, loaded, entries, flagsOf(options))

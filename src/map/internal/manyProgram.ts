@@ -79,11 +79,13 @@ const copy = (size: number): Asm.Item => {
   }
   const items: Array<Asm.Item> = []
   let at = 0
-  for (const [width, load, store] of [[8, Asm.ldxdw, Asm.stdw], [4, Asm.ldxw, Asm.stw], [2, Asm.ldxh, Asm.sth], [
-    1,
-    Asm.ldxb,
-    Asm.stb
-  ]] as const) {
+  for (
+    const [width, load, store] of [[8, Asm.ldxdw, Asm.stdw], [4, Asm.ldxw, Asm.stw], [2, Asm.ldxh, Asm.sth], [
+      1,
+      Asm.ldxb,
+      Asm.stb
+    ]] as const
+  ) {
     for (; size - at >= width; at += width) items.push(load("r1", "r0", at), store("r8", at, "r1"))
   }
   return items

@@ -39,7 +39,12 @@ const wholeReader = (
   const doubles = new Float64Array(buffer)
   const whole = node.signed ? new BigInt64Array(buffer) : new BigUint64Array(buffer)
   const own = new ArrayBuffer(8)
-  const [double, halves, bytes, view] = [new Float64Array(own), new Uint32Array(own), new Uint8Array(own), new DataView(own)]
+  const [double, halves, bytes, view] = [
+    new Float64Array(own),
+    new Uint32Array(own),
+    new Uint8Array(own),
+    new DataView(own)
+  ]
   const readSlowly = (index: number): number => {
     const value = whole[index]
     if (value === undefined) throw closed()
@@ -144,7 +149,9 @@ export const acquireView = <V>(
       set: (index, value) => {
         assertIn(index)
         // Writing a page mapped without PROT_WRITE is SIGSEGV.
-        if (isReadonly) throw new InvalidArgument({ field: "view", expected: "a writable view", actual: "a readonly one" })
+        if (isReadonly) {
+          throw new InvalidArgument({ field: "view", expected: "a writable view", actual: "a readonly one" })
+        }
         layout.write(mover.view, mover.bytes, 0, value)
         mover.store(index)
       }

@@ -3,15 +3,15 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
-import { acquireDescriptor, allOrNothing, type Descriptor } from "../../kernel/internal/syscall.ts"
+import { acquireDescriptor, allOrNothing, type Descriptor, readFile } from "../../kernel/internal/syscall.ts"
 import { checkInteger } from "../../kernel/internal/validate.ts"
 import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { MapMismatch } from "../MapError.ts"
-import { createMap, numberOf } from "./create.ts"
+import { createMap } from "./create.ts"
 import { type BpfMap, handleOf, type Opened } from "./handle.ts"
-import { acquireById, type Info, readInfo, specOf } from "./info.ts"
+import { acquireById, type Info, kindOf, readInfo, specOf } from "./info.ts"
 import { acquirePinned } from "./pins.ts"
 
 /**
@@ -88,7 +88,7 @@ const keptEntries = ({ possibleCpus }: KernelService, { flags, maxEntries }: Map
 
 const differences = (kernel: KernelService, spec: MapSpec, info: Info): MapMismatch["differences"] => {
   const fields: ReadonlyArray<readonly [field: string, expected: number | string, actual: number | string]> = [
-    ["type", specKind(spec), String(info.kind)],
+    ["type", String(kindOf(spec.type)), String(info.kind)],
     ["keySize", spec.keySize, info.keySize],
     ["valueSize", spec.valueSize, info.valueSize],
     ["maxEntries", keptEntries(kernel, spec), info.maxEntries],
@@ -102,14 +102,6 @@ const differences = (kernel: KernelService, spec: MapSpec, info: Info): MapMisma
   }))
 }
 
-const specKind = (spec: MapSpec): string => String(typeof spec.type === "number" ? numberOf(spec.type) : spec.type)
-
-/** A descriptor may be any object's; only a map's has these lines in its fdinfo. */
-const isMap = (kernel: KernelService, fd: number): boolean => {
-  const text = kernel.readFile(`/proc/self/fdinfo/${fd}`)
-  return typeof text !== "number" && /^map_type:/m.test(new TextDecoder().decode(text))
-}
-
 /** The error where something else than a map was found. */
 const noMap = (found: string): SystemCallError =>
   new SystemCallError({
@@ -120,6 +112,13 @@ const noMap = (found: string): SystemCallError =>
     hint: "It is no map, but another kind of object"
   })
 
+/** A descriptor may be any object's; only a map's has such a line in its fdinfo. */
+const checkMap = (kernel: KernelService, fd: number, found: string): Effect.Effect<void, SystemCallError> =>
+  Effect.flatMap(
+    readFile(kernel, `/proc/self/fdinfo/${fd}`),
+    (text) => /^map_type:/m.test(new TextDecoder().decode(text)) ? Effect.void : Effect.fail(noMap(found))
+  )
+
 /** How an existing map is opened: a definition demands that it is as defined. */
 const adopt = <M extends BpfMap>(
   kernel: KernelService,
@@ -128,7 +127,7 @@ const adopt = <M extends BpfMap>(
   found: string
 ): Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
-    if (!isMap(kernel, descriptor.fd)) return yield* noMap(found)
+    yield* checkMap(kernel, descriptor.fd, found)
     const info = yield* readInfo(kernel, descriptor.fd, `the map ${found}`)
     const wrong = differences(kernel, definition.spec, info)
     if (wrong.length > 0) return yield* new MapMismatch({ found, differences: wrong })
@@ -179,6 +178,7 @@ export const specOfFound = (
   descriptor: Descriptor,
   found: string
 ): Effect.Effect<MapSpec, SystemCallError> =>
-  isMap(kernel, descriptor.fd)
-    ? Effect.map(readInfo(kernel, descriptor.fd, `the map ${found}`), specOf)
-    : Effect.fail(noMap(found))
+  Effect.flatMap(
+    checkMap(kernel, descriptor.fd, found),
+    () => Effect.map(readInfo(kernel, descriptor.fd, `the map ${found}`), specOf)
+  )

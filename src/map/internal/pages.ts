@@ -12,6 +12,7 @@ import { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind } from "../../spec/MapSpec.ts"
 import { IterationAborted } from "../MapError.ts"
 import { type Access, assertLive, describe, refused } from "./access.ts"
+import { kindOf } from "./info.ts"
 
 /** Entries of a map, in the memory of its walk. */
 export interface Page {
@@ -187,7 +188,7 @@ export const walk = (
 ): Effect.Effect<Walk, IterationAborted | SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
     if (!access.elements.isLive()) return yield* step(() => assertLive(access) as never)
-    if (access.batches === false || !walkedByBatches.has(access.map.spec.type)) {
+    if (access.batches === false || !walkedByBatches.has(kindOf(access.map.spec.type))) {
       return yield* byKeys(access, options.drains)
     }
     const batches = yield* byBatches(access, options.drains)

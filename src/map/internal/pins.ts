@@ -33,7 +33,10 @@ const folderOf = (path: string): string => path.replace(/\/[^/]*$/, "") || "/"
 /** The kernel answers EPERM, EINVAL or EACCES for a path in another file system: say that, where it is so. */
 const explained = (kernel: KernelService, path: string, error: SystemCallError): SystemCallError => {
   if (error.errno === errno.EEXIST) {
-    return new SystemCallError({ ...error, hint: "Something is pinned there already: unpin it first, or use BpfMap.pinned" })
+    return new SystemCallError({
+      ...error,
+      hint: "Something is pinned there already: unpin it first, or use BpfMap.pinned"
+    })
   }
   const folder = path.includes("/") ? folderOf(path) : "."
   const type = kernel.fileSystemType(folder)

@@ -93,14 +93,20 @@ const wrongSize = (
   wanted: ReadonlyArray<number> | { readonly least: number } | undefined
 ): string | undefined => {
   if (wanted === undefined) return undefined
-  if ("least" in wanted) return size >= wanted.least ? undefined : `${field} must be at least ${wanted.least}, not ${size}`
+  if ("least" in wanted) {
+    return size >= wanted.least
+      ? undefined
+      : `${field} must be at least ${wanted.least}, not ${size}`
+  }
   return wanted.includes(size) ? undefined : `${field} must be ${wanted.join(" or ")}, not ${size}`
 }
 
 const flagNames = (flags: number): ReadonlyArray<string> =>
   Array.from({ length: 32 }, (_, bit) => 2 ** bit)
     .filter((flag) => Math.floor(flags / flag) % 2 === 1)
-    .map((flag) => Object.entries(bpf_map_create_flags).find(([, value]) => value === flag)?.[0] ?? `0x${flag.toString(16)}`)
+    .map((flag) =>
+      Object.entries(bpf_map_create_flags).find(([, value]) => value === flag)?.[0] ?? `0x${flag.toString(16)}`
+    )
 
 /** False for the kinds whose `maxEntries` must be 0, as their entries belong to other objects. */
 export const hasMaxEntries = ({ type }: MapSpec): boolean =>

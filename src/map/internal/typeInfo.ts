@@ -93,7 +93,10 @@ export interface TypeInfo {
   readonly value: number
 }
 
-export const typeInfo = (name: string, layouts: { readonly key: Layout<any>; readonly value: Layout<any> }): TypeInfo => {
+export const typeInfo = (
+  name: string,
+  layouts: { readonly key: Layout<any>; readonly value: Layout<any> }
+): TypeInfo => {
   const types = new Types()
   const prefix = identifier(name)
   const key = add(types, layouts.key.node, `${prefix}_key`)

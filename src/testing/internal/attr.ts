@@ -9,6 +9,7 @@ export const ATTR_SIZE = bpf_attr_prog_load.size
 export class Attr {
   readonly bytes = new Uint8Array(ATTR_SIZE)
   private readonly view = viewOf(this.bytes)
+  private answers = 0
   constructor(bytes: Uint8Array) {
     this.bytes.set(bytes.subarray(0, ATTR_SIZE))
   }
@@ -18,8 +19,29 @@ export class Attr {
   address({ offset }: { readonly offset: number }): bigint {
     return this.view.getBigUint64(offset, true)
   }
+  /** A 64-bit number; exact up to 2^53, which is beyond all flags. */
+  number({ offset }: { readonly offset: number }): number {
+    return Number(this.view.getBigUint64(offset, true))
+  }
+  i32({ offset }: { readonly offset: number }): number {
+    return this.view.getInt32(offset, true)
+  }
+  /** True if all after a command's last field is zero, without which the kernel refuses it (CHECK_ATTR). */
+  endsWith({ offset, size }: { readonly offset: number; readonly size: number }): boolean {
+    for (let i = offset + size; i < ATTR_SIZE; i++) if (this.bytes[i] !== 0) return false
+    return true
+  }
   set({ offset }: { readonly offset: number }, value: number): void {
     this.view.setUint32(offset, value, true)
+  }
+  /** As `set`, for what the kernel writes (put_user) though the caller passed a smaller size. */
+  answer(field: { readonly offset: number; readonly size: number }, value: number): void {
+    this.set(field, value)
+    this.answers = Math.max(this.answers, field.offset + field.size)
+  }
+  /** Copies what was written back into the caller's memory, of which it passed the first `size` bytes. */
+  writeBack(memory: Uint8Array, size: number): void {
+    memory.set(this.bytes.subarray(0, Math.min(Math.max(size, this.answers), memory.length)))
   }
   text({ offset, size }: { readonly offset: number; readonly size: number }): string {
     const bytes = this.bytes.subarray(offset, offset + size)

@@ -2,76 +2,108 @@
 // the same results and error numbers (kernel/bpf/syscall.c).
 import { errno } from "../../abi/errno.ts"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_info, bpf_map_info, bpf_prog_info } from "../../abi/generated/structs.ts"
-import { mapTypes } from "../../abi/names.ts"
 import { Attr, ATTR_SIZE } from "./attr.ts"
-import { createMap, element } from "./mapCommands.ts"
-import { AccessFault, viewOf } from "./memory.ts"
-import { loadProgram, testRun } from "./programCommands.ts"
+import { batch } from "./batchCommands.ts"
+import type { KernelObject } from "./descriptors.ts"
+import { info } from "./infoCommands.ts"
+import { element, freeze } from "./mapCommands.ts"
+import { createMap } from "./mapCreate.ts"
+import { AccessFault } from "./memory.ts"
+import { bindMap, byId, get, loadBtf, nextId, pin } from "./objectCommands.ts"
+import { loadProgram } from "./programCommands.ts"
+import { testRun } from "./testRun.ts"
+import {
+  attachProgram,
+  createLink,
+  detachLink,
+  detachProgram,
+  openRawTracepoint,
+  updateLink
+} from "./hooks/commands.ts"
 import type { World } from "./world.ts"
 
-const info = (world: World, attr: Attr): number => {
-  const f = bpf_attr_info.fields
-  const object = world.descriptors.any(attr.u32(f.bpf_fd))
-  if (object === undefined) return -errno.EBADFD // not EBADF: bpf_obj_get_info_by_fd() differs
-  const out = new Uint8Array(256)
-  const view = viewOf(out)
-  const set = ({ offset }: { readonly offset: number }, value: number) => view.setUint32(offset, value, true)
-  const setName = ({ offset }: { readonly offset: number }, name: string) =>
-    out.set(new TextEncoder().encode(name), offset)
-  let size: number
-  if (object._tag === "Map") {
-    const { fields } = bpf_map_info
-    size = bpf_map_info.size
-    set(fields.type, mapTypes[object.attributes.type])
-    set(fields.id, object.id)
-    set(fields.key_size, object.attributes.keySize)
-    set(fields.value_size, object.attributes.valueSize)
-    set(fields.max_entries, object.attributes.maxEntries)
-    set(fields.map_flags, object.attributes.flags)
-    setName(fields.name, object.attributes.name)
-  } else if (object._tag === "Program") {
-    const { fields } = bpf_prog_info
-    size = bpf_prog_info.size
-    set(fields.type, object.type)
-    set(fields.id, object.id)
-    setName(fields.name, object.name)
-  } else return -errno.EINVAL
-  const length = Math.min(attr.u32(f.info_len), size)
-  world.memory.write(attr.address(f.info), out.subarray(0, length))
-  attr.set(f.info_len, length)
-  return 0
+/** A program that was loaded calls only programs of its type: its maps of programs must agree (bpf_check_tail_call). */
+const claimMaps = (world: World, fd: number): number => {
+  const program = fd < 0 ? undefined : world.descriptors.get(fd, "Program")
+  if (program === undefined) return fd
+  const maps = world.objects.heldBy(program) as ReadonlyArray<KernelObject>
+  if (maps.every((map) => map._tag !== "Map" || map.claim?.(program.type) !== false)) return fd
+  world.descriptors.close(fd)
+  return -errno.EINVAL
 }
 
-/** One call of bpf(2). `bytes` are the caller's attr; results are written back into it. */
-export const bpf = (world: World, command: number, bytes: Uint8Array): number => {
-  if (bytes.subarray(ATTR_SIZE).some((byte) => byte !== 0)) return -errno.E2BIG
-  const attr = new Attr(bytes)
-  const dispatch = (): number => {
-    switch (command) {
-      case bpf_cmd.BPF_MAP_CREATE:
-        return createMap(world, attr)
-      case bpf_cmd.BPF_MAP_LOOKUP_ELEM:
-      case bpf_cmd.BPF_MAP_UPDATE_ELEM:
-      case bpf_cmd.BPF_MAP_DELETE_ELEM:
-      case bpf_cmd.BPF_MAP_GET_NEXT_KEY:
-        return element(world, command, attr)
-      case bpf_cmd.BPF_PROG_LOAD:
-        return loadProgram(world, attr)
-      case bpf_cmd.BPF_PROG_TEST_RUN:
-        return testRun(world, attr)
-      case bpf_cmd.BPF_OBJ_GET_INFO_BY_FD:
-        return info(world, attr)
-      default:
-        return -errno.EINVAL
-    }
+const dispatch = (world: World, command: number, attr: Attr): number => {
+  switch (command) {
+    case bpf_cmd.BPF_MAP_CREATE:
+      return createMap(world, attr)
+    case bpf_cmd.BPF_MAP_LOOKUP_ELEM:
+    case bpf_cmd.BPF_MAP_UPDATE_ELEM:
+    case bpf_cmd.BPF_MAP_DELETE_ELEM:
+    case bpf_cmd.BPF_MAP_GET_NEXT_KEY:
+    case bpf_cmd.BPF_MAP_LOOKUP_AND_DELETE_ELEM:
+      return element(world, command, attr)
+    case bpf_cmd.BPF_MAP_LOOKUP_BATCH:
+    case bpf_cmd.BPF_MAP_LOOKUP_AND_DELETE_BATCH:
+    case bpf_cmd.BPF_MAP_UPDATE_BATCH:
+    case bpf_cmd.BPF_MAP_DELETE_BATCH:
+      return batch(world, command, attr)
+    case bpf_cmd.BPF_MAP_FREEZE:
+      return freeze(world, attr)
+    case bpf_cmd.BPF_PROG_LOAD:
+      return claimMaps(world, loadProgram(world, attr))
+    case bpf_cmd.BPF_PROG_TEST_RUN:
+      return testRun(world, attr)
+    case bpf_cmd.BPF_LINK_CREATE:
+      return createLink(world, attr)
+    case bpf_cmd.BPF_LINK_UPDATE:
+      return updateLink(world, attr)
+    case bpf_cmd.BPF_LINK_DETACH:
+      return detachLink(world, attr)
+    case bpf_cmd.BPF_RAW_TRACEPOINT_OPEN:
+      return openRawTracepoint(world, attr)
+    case bpf_cmd.BPF_PROG_ATTACH:
+      return attachProgram(world, attr)
+    case bpf_cmd.BPF_PROG_DETACH:
+      return detachProgram(world, attr)
+    case bpf_cmd.BPF_PROG_BIND_MAP:
+      return bindMap(world, attr)
+    case bpf_cmd.BPF_BTF_LOAD:
+      return loadBtf(world, attr)
+    case bpf_cmd.BPF_OBJ_PIN:
+      return pin(world, attr)
+    case bpf_cmd.BPF_OBJ_GET:
+      return get(world, attr)
+    case bpf_cmd.BPF_OBJ_GET_INFO_BY_FD:
+      return info(world, attr)
+    case bpf_cmd.BPF_PROG_GET_NEXT_ID:
+    case bpf_cmd.BPF_MAP_GET_NEXT_ID:
+    case bpf_cmd.BPF_BTF_GET_NEXT_ID:
+    case bpf_cmd.BPF_LINK_GET_NEXT_ID:
+      return nextId(world, command, attr)
+    case bpf_cmd.BPF_PROG_GET_FD_BY_ID:
+    case bpf_cmd.BPF_MAP_GET_FD_BY_ID:
+    case bpf_cmd.BPF_BTF_GET_FD_BY_ID:
+    case bpf_cmd.BPF_LINK_GET_FD_BY_ID:
+      return byId(world, command, attr)
+    default:
+      return -errno.EINVAL
   }
+}
+
+/**
+ * One call of bpf(2). The first `size` bytes of `memory` are the caller's attr; results are written back into it, whatever
+ * the outcome.
+ */
+export const bpf = (world: World, command: number, memory: Uint8Array, size: number): number => {
+  const bytes = memory.subarray(0, size)
+  if (bytes.length > world.pageSize || bytes.subarray(ATTR_SIZE).some((byte) => byte !== 0)) return -errno.E2BIG
+  const attr = new Attr(bytes)
   try {
-    const result = dispatch()
-    bytes.set(attr.bytes.subarray(0, bytes.length))
-    return result
+    return dispatch(world, command, attr)
   } catch (error) {
     if (error instanceof AccessFault) return -errno.EFAULT
     throw error
+  } finally {
+    attr.writeBack(memory, size)
   }
 }

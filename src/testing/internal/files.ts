@@ -1,48 +1,72 @@
 // The files of the simulated /proc and /sys that this library reads.
 import { errno } from "../../abi/errno.ts"
-import type { Descriptors } from "./descriptors.ts"
+import { mapTypes } from "../../abi/names.ts"
+import type { Descriptors, OpenFile, SimulatedProgram } from "./descriptors.ts"
+import type { SimulatedMap } from "./maps.ts"
+import type { Mounts } from "./mounts.ts"
 import { vmlinux } from "./tasks.ts"
 
+/** A map's lines of /proc/self/fdinfo (bpf_map_show_fdinfo). */
+const mapLines = ({ attributes, frozen, id }: SimulatedMap): string =>
+  [
+    `map_type:\t${mapTypes[attributes.type]}`,
+    `key_size:\t${attributes.keySize}`,
+    `value_size:\t${attributes.valueSize}`,
+    `max_entries:\t${attributes.maxEntries}`,
+    `map_flags:\t0x${attributes.flags.toString(16)}`,
+    `map_extra:\t0x${attributes.extra.toString(16)}`,
+    "memlock:\t0",
+    `map_id:\t${id}`,
+    `frozen:\t${frozen ? 1 : 0}`,
+    ""
+  ].join("\n")
+
+/** A program's lines of /proc/self/fdinfo, as far as this kernel knows (bpf_prog_show_fdinfo). */
+const programLines = ({ id, type }: SimulatedProgram): string =>
+  `prog_type:\t${type}\nprog_jited:\t0\nprog_id:\t${id}\n`
+
+/** /proc/self/fdinfo of an open file. */
+const fdinfo = ({ object, reads, writes }: OpenFile): string => {
+  const mode = reads ? (writes ? 2 : 0) : 1
+  const lines = object._tag === "Map" ? mapLines(object) : object._tag === "Program" ? programLines(object) : ""
+  return `pos:\t0\nflags:\t0200000${mode}\nmnt_id:\t15\nino:\t1\n${lines}`
+}
+
 export interface FilesOptions {
+  /** The functions that the kernel's BTF names. */
+  readonly functions: ReadonlyArray<string>
   readonly possibleCpus: number
-  readonly release: string
-  readonly tracefs: "mounted" | "unmounted"
   /** Ids by `category/name`. */
   readonly tracepoints: ReadonlyMap<string, number>
+  readonly mounts: Mounts
   readonly descriptors: Descriptors
 }
 
-const TRACEFS = "/sys/kernel/tracing"
-
-const ROOT_MOUNT = "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
-const TRACEFS_MOUNT = `36 25 0:12 / ${TRACEFS} rw,nosuid,nodev,noexec,relatime shared:13 - tracefs tracefs rw`
-
 /** `readFile` of the simulated kernel: a file's content, or `-errno`. */
-export const makeFiles = (options: FilesOptions): (path: string) => Uint8Array | number => {
+export const makeFiles = ({ descriptors, functions, mounts, possibleCpus, tracepoints }: FilesOptions) => {
   const text = (content: string): Uint8Array => new TextEncoder().encode(content)
   const fixed = new Map<string, () => Uint8Array>([
-    ["/sys/devices/system/cpu/possible", () => text(`0-${options.possibleCpus - 1}\n`)],
-    ["/sys/kernel/btf/vmlinux", vmlinux],
+    ["/sys/devices/system/cpu/possible", () => text(`0-${possibleCpus - 1}\n`)],
+    ["/sys/kernel/btf/vmlinux", () => vmlinux(functions)],
     ["/proc/self/status", () => text("Name:\tnode\nCapEff:\t000001ffffffffff\n")],
-    [
-      "/proc/self/mountinfo",
-      () => text(options.tracefs === "mounted" ? `${ROOT_MOUNT}\n${TRACEFS_MOUNT}\n` : `${ROOT_MOUNT}\n`)
-    ]
+    ["/proc/self/mountinfo", () => text(mounts.mountinfo)]
   ])
 
-  /** The part of a path inside tracefs, mounted in the tree or through a descriptor of a private mount. */
-  const insideTracefs = (path: string): string | undefined => {
-    if (options.tracefs === "mounted" && path.startsWith(`${TRACEFS}/`)) return path.slice(TRACEFS.length + 1)
-    const match = /^\/proc\/self\/fd\/(\d+)\/(.+)$/.exec(path)
-    const object = match === null ? undefined : options.descriptors.get(Number(match[1]), "FileSystem")
-    return object?.type === "tracefs" && object.state === "mounted" ? match![2] : undefined
-  }
-
-  return (path) => {
+  return (path: string): Uint8Array | number => {
     const content = fixed.get(path)
     if (content !== undefined) return content()
-    const tracepoint = /^events\/(.+)\/id$/.exec(insideTracefs(path) ?? "")?.[1]
-    const id = tracepoint === undefined ? undefined : options.tracepoints.get(tracepoint)
+    const open = /^\/proc\/self\/fdinfo\/(\d+)$/.exec(path)
+    const file = open === null ? undefined : descriptors.file(Number(open[1]))
+    if (file !== undefined) return text(fdinfo(file))
+    const place = mounts.locate(path)
+    if (typeof place === "number") return place === -errno.EBADF ? -errno.ENOENT : place
+    if (place.tree !== undefined) {
+      const pinned = place.tree.get(place.path)
+      // A pin can be opened by BPF_OBJ_GET alone (bpffs_obj_open).
+      return typeof pinned !== "number" ? -errno.EIO : pinned === -errno.EACCES ? -errno.EISDIR : pinned
+    }
+    const tracepoint = place.type === "tracefs" ? /^events\/(.+)\/id$/.exec(place.path)?.[1] : undefined
+    const id = tracepoint === undefined ? undefined : tracepoints.get(tracepoint)
     return id === undefined ? -errno.ENOENT : text(`${id}\n`)
   }
 }

@@ -1,86 +1,136 @@
-// The commands of bpf(2) on maps, with the results and error numbers of kernel/bpf/syscall.c.
+// The commands of bpf(2) on one map and one element, with the results and error numbers of kernel/bpf/syscall.c.
 import { errno } from "../../abi/errno.ts"
-import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_map_create, bpf_attr_map_elem } from "../../abi/generated/structs.ts"
-import { type MapType, mapTypes } from "../../abi/names.ts"
-import { type Attr, isName, nameOf } from "./attr.ts"
-import { type ElementMap, makeArray, makeHash, type MapAttributes, type SimulatedMap } from "./maps.ts"
-import { SimulatedRingBuffer } from "./ringBuffer.ts"
+import { bpf_cmd, bpf_map_update_flags } from "../../abi/generated/enums.ts"
+import { bpf_attr_map_elem } from "../../abi/generated/structs.ts"
+import type { Attr } from "./attr.ts"
+import type { OpenFile } from "./descriptors.ts"
+import type { SimulatedMap } from "./maps.ts"
+import { hasSpinLock } from "./maps/values.ts"
+import { readUser, writeUser } from "./userMemory.ts"
 import type { World } from "./world.ts"
 
-/** BPF_MAP_CREATE */
-export const createMap = (world: World, attr: Attr): number => {
-  const f = bpf_attr_map_create.fields
-  const type = nameOf<MapType>(mapTypes, attr.u32(f.map_type))
-  if (type === undefined) return -errno.EINVAL
-  const attributes: MapAttributes = {
-    type,
-    name: attr.text(f.map_name),
-    keySize: attr.u32(f.key_size),
-    valueSize: attr.u32(f.value_size),
-    maxEntries: attr.u32(f.max_entries),
-    flags: attr.u32(f.map_flags)
+const { BPF_F_LOCK } = bpf_map_update_flags
+
+/** A map by a descriptor, with the open file. */
+export interface OpenMap {
+  readonly map: SimulatedMap
+  readonly file: OpenFile
+}
+
+/** The map of a descriptor, or `-errno`. */
+export const openMap = (world: World, fd: number): OpenMap | number => {
+  const file = world.descriptors.file(fd)
+  if (file === undefined) return -errno.EBADF
+  return file.object._tag === "Map" ? { map: file.object, file } : -errno.EINVAL
+}
+
+/** True if what the file and the map allow includes this (`map_get_sys_perms`). */
+export const mayWrite = ({ file, map }: OpenMap): boolean => file.writes && !map.frozen
+export const mayRead = ({ file }: OpenMap): boolean => file.reads
+
+/** True for flags of a look-up that the map does not take. */
+export const isBadLookup = (map: SimulatedMap, flags: number): boolean =>
+  flags !== 0 && (flags !== BPF_F_LOCK || !hasSpinLock(map.attributes))
+
+/** True for BPF_F_LOCK on values without a spin lock. Other flags are the families' business. */
+export const locksInVain = (map: SimulatedMap, flags: number): boolean =>
+  Math.floor(flags / BPF_F_LOCK) % 2 === 1 && !hasSpinLock(map.attributes)
+
+/** A key of the process, or `-errno` for one that is given where there is none. */
+const keyOf = (world: World, { attributes: { keySize } }: SimulatedMap, address: bigint): Uint8Array | number => {
+  if (keySize === 0 && address !== 0n) return -errno.EINVAL
+  return readUser(world.memory, address, keySize)
+}
+
+const f = bpf_attr_map_elem.fields
+
+const lookup = (world: World, attr: Attr, open: OpenMap): number => {
+  const { map } = open
+  if (!mayRead(open)) return -errno.EPERM
+  if (isBadLookup(map, attr.number(f.flags))) return -errno.EINVAL
+  const key = keyOf(world, map, attr.address(f.key))
+  if (typeof key === "number") return key
+  const address = attr.address(f.value)
+  const value = map.calls.lookup(key, () => readUser(world.memory, address, map.calls.valueBytes))
+  if (typeof value === "number") return value
+  if (map.attributes.type !== "bloom_filter") writeUser(world.memory, address, value)
+  return 0
+}
+
+const update = (world: World, attr: Attr, open: OpenMap): number => {
+  const { file, map } = open
+  const flags = attr.number(f.flags)
+  if (!mayWrite(open)) return -errno.EPERM
+  if (locksInVain(map, flags)) return -errno.EINVAL
+  const key = keyOf(world, map, attr.address(f.key))
+  if (typeof key === "number") return key
+  return map.calls.update(key, readUser(world.memory, attr.address(f.value), map.calls.valueBytes), flags, file)
+}
+
+const remove = (world: World, attr: Attr, open: OpenMap): number => {
+  if (!mayWrite(open)) return -errno.EPERM
+  const key = keyOf(world, open.map, attr.address(f.key))
+  return typeof key === "number" ? key : open.map.calls.delete(key)
+}
+
+const next = (world: World, attr: Attr, open: OpenMap): number => {
+  const { map } = open
+  if (!mayRead(open)) return -errno.EPERM
+  const address = attr.address(f.key)
+  const key = address === 0n ? undefined : keyOf(world, map, address)
+  if (typeof key === "number") return key
+  const following = map.calls.next(key)
+  if (typeof following === "number") return following
+  writeUser(world.memory, attr.address(f.next_key), following)
+  return 0
+}
+
+const lookupAndDelete = (world: World, attr: Attr, open: OpenMap): number => {
+  const { map } = open
+  const flags = attr.number(f.flags)
+  if (!mayRead(open) || !mayWrite(open)) return -errno.EPERM
+  if (isBadLookup(map, flags) || (flags !== 0 && map.queue !== undefined)) return -errno.EINVAL
+  const key = keyOf(world, map, attr.address(f.key))
+  if (typeof key === "number") return key
+  const value = map.calls.lookupAndDelete?.(key) ?? -errno.ENOTSUPP
+  if (typeof value === "number") return value
+  writeUser(world.memory, attr.address(f.value), value) // if it fails the element is lost, as in the kernel
+  return 0
+}
+
+const commands: {
+  readonly [command: number]: {
+    readonly run: (world: World, attr: Attr, open: OpenMap) => number
+    readonly last: keyof typeof f
+    readonly flags?: number
   }
-  if (!isName(attributes.name) || attributes.maxEntries === 0) return -errno.EINVAL
-  let elements: ElementMap | undefined
-  let ring: SimulatedRingBuffer | undefined
-  switch (type) {
-    case "hash":
-      if (attributes.keySize === 0 || attributes.valueSize === 0) return -errno.EINVAL
-      elements = makeHash(world.memory, attributes)
-      break
-    case "array":
-      if (attributes.keySize !== 4 || attributes.valueSize === 0) return -errno.EINVAL
-      elements = makeArray(world.memory, attributes)
-      break
-    case "ringbuf": {
-      const { keySize, maxEntries, valueSize } = attributes
-      const isPower = (maxEntries & (maxEntries - 1)) === 0
-      if (keySize !== 0 || valueSize !== 0 || !isPower || maxEntries % world.pageSize !== 0) return -errno.EINVAL
-      ring = new SimulatedRingBuffer(world.memory, maxEntries, world.pageSize)
-      break
-    }
-    default:
-      return -errno.EINVAL
-  }
-  const pointer = world.memory.map(new Uint8Array(0))
-  const map: SimulatedMap = { _tag: "Map", id: world.newId(), attributes, pointer, elements, ring }
-  const fd = world.descriptors.open(map)
-  if (fd >= 0) world.addMap(map)
-  return fd
+} = {
+  [bpf_cmd.BPF_MAP_LOOKUP_ELEM]: { run: lookup, last: "flags", flags: BPF_F_LOCK },
+  [bpf_cmd.BPF_MAP_UPDATE_ELEM]: { run: update, last: "flags" },
+  [bpf_cmd.BPF_MAP_DELETE_ELEM]: { run: remove, last: "key" },
+  [bpf_cmd.BPF_MAP_GET_NEXT_KEY]: { run: next, last: "next_key" },
+  [bpf_cmd.BPF_MAP_LOOKUP_AND_DELETE_ELEM]: { run: lookupAndDelete, last: "flags", flags: BPF_F_LOCK }
 }
 
 /** The commands on one element. */
 export const element = (world: World, command: number, attr: Attr): number => {
-  const { flags, key, map_fd, next_key, value } = bpf_attr_map_elem.fields
-  const map = world.descriptors.get(attr.u32(map_fd), "Map")
-  if (map === undefined) return -errno.EBADF
-  if (map.elements === undefined) return -errno.EOPNOTSUPP
-  const { memory } = world
-  const { keySize, valueSize } = map.attributes
-  const keyAddress = attr.address(key)
-  switch (command) {
-    case bpf_cmd.BPF_MAP_LOOKUP_ELEM: {
-      const found = map.elements.find(memory.read(keyAddress, keySize))
-      if (found === undefined) return -errno.ENOENT
-      memory.write(attr.address(value), memory.read(found, valueSize))
-      return 0
-    }
-    case bpf_cmd.BPF_MAP_UPDATE_ELEM:
-      return map.elements.update(
-        memory.read(keyAddress, keySize),
-        memory.read(attr.address(value), valueSize),
-        attr.u32(flags)
-      )
-    case bpf_cmd.BPF_MAP_DELETE_ELEM:
-      // Bytes after the key must be zero: the attr is checked as one that ends there.
-      if (attr.address(value) !== 0n || attr.address(flags) !== 0n) return -errno.EINVAL
-      return map.elements.delete(memory.read(keyAddress, keySize))
-    default: {
-      const next = map.elements.next(keyAddress === 0n ? undefined : memory.read(keyAddress, keySize))
-      if (next === undefined) return -errno.ENOENT
-      memory.write(attr.address(next_key), next)
-      return 0
-    }
-  }
+  const { flags, last, run } = commands[command]!
+  if (!attr.endsWith(f[last])) return -errno.EINVAL
+  // Flags that no map has are refused before the map is looked at.
+  if (flags !== undefined && attr.number(f.flags) !== 0 && attr.number(f.flags) !== flags) return -errno.EINVAL
+  const open = openMap(world, attr.i32(f.map_fd))
+  return typeof open === "number" ? open : run(world, attr, open)
+}
+
+/** BPF_MAP_FREEZE */
+export const freeze = (world: World, attr: Attr): number => {
+  if (!attr.endsWith(f.map_fd)) return -errno.EINVAL
+  const open = openMap(world, attr.i32(f.map_fd))
+  if (typeof open === "number") return open
+  const { map } = open
+  if (map.attributes.type === "struct_ops" || map.attributes.hidden.length > 0) return -errno.ENOTSUPP
+  if (!mayWrite(open)) return -errno.EPERM
+  if (map.writableMappings > 0) return -errno.EBUSY
+  map.frozen = true
+  return 0
 }

@@ -6,6 +6,10 @@
 export interface Region {
   /** The upper 32 bits of its addresses; its first byte is at `high * 2^32`. */
   readonly high: number
+  /** `high` as a signed number while it is mapped, and 0 from then on: what compiled programs compare. */
+  key: number
+  /** True where an access needs more than a check of the bounds: fields that are pointers, elements with gaps. */
+  readonly hooked: boolean
   bytes: Uint8Array
   view: DataView
   readonly writable: boolean
@@ -26,13 +30,14 @@ export class AccessFault extends Error {
 }
 
 const FIRST_USER = 0x7000
-const FIRST_KERNEL = 0xffff8000
+/** Kernel addresses with five-level page tables begin so; 15 million regions come before one is used again. */
+const FIRST_KERNEL = 0xff110000
+const LAST_KERNEL = 0xffffbfff
 
 export class AddressSpace {
   private readonly regions = new Map<number, Region>()
   private nextUser = FIRST_USER
   private nextKernel = FIRST_KERNEL
-  private readonly freeKernel: Array<number> = []
 
   /** Gives memory an address. */
   map(
@@ -45,11 +50,15 @@ export class AddressSpace {
     }
   ): Region {
     const user = options?.user ?? false
+    const high = user ? this.nextUser++ : this.takeKernel()
+    const writable = options?.writable ?? true
     const region: Region = {
-      high: user ? this.nextUser++ : this.freeKernel.pop() ?? this.nextKernel++,
+      high,
+      key: high | 0,
+      hooked: options?.elements !== undefined || options?.pointers !== undefined,
       bytes,
       view: viewOf(bytes),
-      writable: options?.writable ?? true,
+      writable,
       user,
       elements: options?.elements,
       pointers: options?.pointers
@@ -58,10 +67,18 @@ export class AddressSpace {
     return region
   }
 
-  /** Takes it away again: a later access is a fault. User addresses are never used again, to catch stale pointers. */
+  /** Takes it away again: a later access is a fault, and its address is not used again soon, to catch stale pointers. */
   unmap(region: Region): void {
-    this.regions.delete(region.high)
-    if (!region.user) this.freeKernel.push(region.high)
+    if (!this.regions.delete(region.high)) return
+    region.key = 0
+    region.view = NO_VIEW
+  }
+
+  private takeKernel(): number {
+    let high = this.nextKernel
+    while (this.regions.has(high)) high = high === LAST_KERNEL ? FIRST_KERNEL : high + 1
+    this.nextKernel = high === LAST_KERNEL ? FIRST_KERNEL : high + 1
+    return high
   }
 
   /** The region of an address, if `size` bytes from there lie in it. */
@@ -84,6 +101,15 @@ export class AddressSpace {
     return { region, offset }
   }
 
+  /** The region of the halves of an address. */
+  regionAt(high: number, low: number): Region {
+    const region = this.regions.get(high >>> 0)
+    if (region !== undefined) return region
+    const isBefore = low >>> 0 >= 0x80000000 && this.regions.has((high + 1) >>> 0)
+    const why = isBefore ? "bytes beyond the start of memory" : "no memory"
+    throw new AccessFault((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0), why)
+  }
+
   /** A copy of bytes. */
   read(address: bigint, size: number): Uint8Array {
     const { offset, region } = this.find(address, size)
@@ -98,5 +124,19 @@ export class AddressSpace {
 
 export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
+/** The view of memory that is no more. */
+const NO_VIEW = viewOf(new Uint8Array(0))
+
 /** The address of a byte of a region. */
 export const addressOf = (region: Region, offset = 0): bigint => (BigInt(region.high) << 32n) + BigInt(offset)
+
+/** No region: what stands for one before there is any. */
+export const NOWHERE: Region = {
+  high: 0,
+  key: 0,
+  hooked: false,
+  bytes: new Uint8Array(0),
+  view: NO_VIEW,
+  writable: false,
+  user: false
+}

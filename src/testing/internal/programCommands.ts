@@ -1,15 +1,17 @@
-// The commands of bpf(2) on programs: load, with its log, and test run (kernel/bpf/syscall.c, net/bpf/test_run.c).
+// BPF_PROG_LOAD, with its log (kernel/bpf/syscall.c).
 import { errno } from "../../abi/errno.ts"
-import { bpf_attr_prog_load, bpf_attr_test } from "../../abi/generated/structs.ts"
+import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
 import { programTypes } from "../../abi/names.ts"
 import { pseudo } from "../../isa/opcodes.ts"
-import { ProgramTrap } from "../ProgramTrap.ts"
 import { type Attr, isName, nameOf } from "./attr.ts"
 import { check } from "./check.ts"
-import type { SimulatedProgram } from "./descriptors.ts"
-import { decode, run } from "./interpreter.ts"
-import { addressOf } from "./memory.ts"
+import { decode } from "./interpreter/code.ts"
+import type { SimulatedMap } from "./maps.ts"
+import { addressOf, viewOf } from "./memory.ts"
 import type { World } from "./world.ts"
+
+/** BPF_COMPLEXITY_LIMIT_INSNS */
+const MOST_SLOTS = 1_000_000
 
 /** Writes the log of a rejection as the kernel does: cut to the buffer with a NUL, and then ENOSPC in place of the error. */
 const writeLog = (world: World, attr: Attr, log: string, error: number): number => {
@@ -31,96 +33,64 @@ const readString = (world: World, address: bigint, most: number): string => {
   return new TextDecoder().decode(bytes.subarray(0, Math.max(0, bytes.indexOf(0))))
 }
 
+/** The maps that wide loads name, by slot, and the addresses that they load. */
+const resolveMaps = (world: World, attr: Attr) => {
+  const maps = new Map<number, { readonly map: SimulatedMap; readonly value: number | undefined }>()
+  let wrong: { readonly log: string; readonly error: number } | undefined
+  const fdArray = attr.address(bpf_attr_prog_load.fields.fd_array)
+  const fdAt = (index: number): number => viewOf(world.memory.read(fdArray + BigInt(index * 4), 4)).getInt32(0, true)
+  const resolve = (src: number, immediate: bigint, slot: number): bigint => {
+    const isIndex = src === pseudo.BPF_PSEUDO_MAP_IDX || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE
+    const isValue = src === pseudo.BPF_PSEUDO_MAP_VALUE || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE
+    if (!isIndex && !isValue && src !== pseudo.BPF_PSEUDO_MAP_FD) return immediate
+    const low = Number(immediate & 0xffffffffn)
+    const offset = Number(immediate >> 32n)
+    const map = world.descriptors.get(isIndex ? fdAt(low) : low, "Map")
+    if (map === undefined) {
+      wrong ??= { log: `fd ${low} is not pointing to valid bpf_map\n`, error: errno.EBADF }
+      return 0n
+    }
+    maps.set(slot, { map, value: isValue ? offset : undefined })
+    if (!isValue) return addressOf(map.pointer)
+    if (map.directValue === undefined) wrong ??= { log: "invalid map with value pseudo\n", error: errno.EINVAL }
+    else if (offset >= map.attributes.valueSize && map.arena === undefined) {
+      wrong ??= { log: `direct value access with off ${offset} is beyond the value\n`, error: errno.EINVAL }
+    }
+    return (map.directValue ?? 0n) + BigInt(offset)
+  }
+  return { maps, resolve, wrong: () => wrong }
+}
+
 /** BPF_PROG_LOAD */
 export const loadProgram = (world: World, attr: Attr): number => {
   const f = bpf_attr_prog_load.fields
   const type = attr.u32(f.prog_type)
   const count = attr.u32(f.insn_cnt)
   const name = attr.text(f.prog_name)
-  if (nameOf(programTypes, type) === undefined || count === 0 || !isName(name)) return -errno.EINVAL
+  if (nameOf(programTypes, type) === undefined || !isName(name)) return -errno.EINVAL
+  if (count === 0 || count > MOST_SLOTS) return -errno.E2BIG
   readString(world, attr.address(f.license), 128)
-  let badMap = false
-  const code = decode(name, world.memory.read(attr.address(f.insns), count * 8), (src, immediate) => {
-    if (src !== pseudo.BPF_PSEUDO_MAP_FD) return immediate
-    const map = world.descriptors.get(Number(immediate), "Map")
-    badMap ||= map === undefined
-    return map === undefined ? 0n : addressOf(map.pointer)
+  const { maps, resolve, wrong } = resolveMaps(world, attr)
+  const code = decode(name, world.memory.read(attr.address(f.insns), count * 8), resolve)
+  const refused = wrong()
+  if (refused !== undefined) return writeLog(world, attr, refused.log, refused.error)
+  const attachType = attr.u32(f.expected_attach_type)
+  const { allowsUnwrittenStack, followsPaths } = world.verifier
+  const checked = check(
+    { code, type, attachType, maps, helpers: world.helperIds, allowsUnwrittenStack },
+    followsPaths
+  )
+  if ("log" in checked) return writeLog(world, attr, checked.log, errno[checked.errno ?? "EINVAL"])
+  const held = [...new Set([...maps.values()].map(({ map }) => map))]
+  return world.descriptors.open({
+    _tag: "Program",
+    id: world.newId(),
+    name,
+    type,
+    code,
+    attachType,
+    attachBtfId: attr.u32(f.attach_btf_id),
+    contextSize: checked.contextSize,
+    holds: held
   })
-  if (badMap) return writeLog(world, attr, "fd is not pointing to valid bpf_map\n", errno.EBADF)
-  const rejection = check(code, new Set(world.helpers.keys()))
-  if (rejection !== undefined) return writeLog(world, attr, rejection.log, errno.EINVAL)
-  return world.descriptors.open({ _tag: "Program", id: world.newId(), name, type, code })
-}
-
-const ETHERNET_HEADER = 14
-/** The packet types' return values are 32-bit; the rest of r0 is lost. */
-const returnValue = (r0: bigint): number => Number(r0 & 0xffffffffn)
-
-/** The context of a packet program: its fields for the packet's ends are 32 bits wide, and widen to pointers. */
-const packetContext = (type: number, start: bigint, length: number) => {
-  const end = start + BigInt(length)
-  if (type === programTypes.xdp) return { size: 24, pointers: new Map([[0, start], [4, end], [8, start]]) }
-  return { size: 192, pointers: new Map([[76, start], [80, end]]) }
-}
-
-const packetTypes: ReadonlySet<number> = new Set([
-  programTypes.xdp,
-  programTypes.socket_filter,
-  programTypes.sched_cls,
-  programTypes.sched_act
-])
-
-const testPacket = (world: World, program: SimulatedProgram, attr: Attr): number => {
-  const f = bpf_attr_test.fields
-  const length = attr.u32(f.data_size_in)
-  if (length < ETHERNET_HEADER) return -errno.EINVAL
-  const packet = world.memory.map(world.memory.read(attr.address(f.data_in), length))
-  const { pointers, size } = packetContext(program.type, addressOf(packet), length)
-  const context = world.memory.map(new Uint8Array(size), { pointers })
-  if (program.type !== programTypes.xdp) context.view.setUint32(0, length, true) // __sk_buff.len
-  try {
-    const repeat = Math.max(1, attr.u32(f.repeat))
-    let r0 = 0n
-    for (let i = 0; i < repeat; i++) r0 = run(program.code, world.memory, world.helpers, addressOf(context))
-    attr.set(f.retval, returnValue(r0))
-    const room = attr.u32(f.data_size_out)
-    const out = attr.address(f.data_out)
-    if (out !== 0n) world.memory.write(out, packet.bytes.subarray(0, room === 0 ? length : Math.min(length, room)))
-    attr.set(f.data_size_out, length)
-    return out !== 0n && room !== 0 && room < length ? -errno.ENOSPC : 0
-  } finally {
-    world.memory.unmap(packet)
-    world.memory.unmap(context)
-  }
-}
-
-const testContext = (world: World, program: SimulatedProgram, attr: Attr): number => {
-  const f = bpf_attr_test.fields
-  if (attr.u32(f.data_size_in) !== 0 || attr.u32(f.repeat) !== 0) return -errno.EINVAL
-  const size = attr.u32(f.ctx_size_in)
-  const given = size === 0 ? new Uint8Array(0) : world.memory.read(attr.address(f.ctx_in), size)
-  const context = world.memory.map(given)
-  try {
-    attr.set(f.retval, returnValue(run(program.code, world.memory, world.helpers, addressOf(context))))
-    return 0
-  } finally {
-    world.memory.unmap(context)
-  }
-}
-
-/** BPF_PROG_TEST_RUN */
-export const testRun = (world: World, attr: Attr): number => {
-  const program = world.descriptors.get(attr.u32(bpf_attr_test.fields.prog_fd), "Program")
-  if (program === undefined) return -errno.EBADF
-  try {
-    if (packetTypes.has(program.type)) return testPacket(world, program, attr)
-    if (program.type === programTypes.raw_tracepoint || program.type === programTypes.syscall) {
-      return testContext(world, program, attr)
-    }
-    return -errno.ENOTSUPP
-  } catch (error) {
-    if (!(error instanceof ProgramTrap)) throw error
-    world.trapped(error)
-    return -errno.EFAULT
-  }
 }

@@ -83,6 +83,12 @@ export class SimulatedRingBuffer {
     return true
   }
 
+  /** Takes away the memory of records that were never submitted. */
+  free(): void {
+    for (const { region } of this.reservations.values()) this.memory.unmap(region)
+    this.reservations.clear()
+  }
+
   output(bytes: Uint8Array, flags: number): boolean {
     const address = this.reserve(bytes.length)
     if (address === 0n) return false

@@ -18,9 +18,24 @@ export interface Task {
   /** At most 15 bytes. */
   readonly command: string
   readonly cpu: number
+  /** The ids of its cgroup and of those above, from the root down. */
+  readonly cgroups: ReadonlyArray<bigint>
+  /** Return addresses, the innermost first. */
+  readonly kernelStack: ReadonlyArray<bigint>
+  readonly userStack: ReadonlyArray<bigint>
 }
 
-export const defaultTask: Task = { pid: 1000, parent: 1, uid: 0, gid: 0, command: "simulated", cpu: 0 }
+export const defaultTask: Task = {
+  pid: 1000,
+  parent: 1,
+  uid: 0,
+  gid: 0,
+  command: "simulated",
+  cpu: 0,
+  cgroups: [1n],
+  kernelStack: [0xffffffff81000010n, 0xffffffff81000020n, 0xffffffff81000030n],
+  userStack: [0x401010n, 0x401020n]
+}
 
 /** Offsets are not those of any real kernel on purpose: a program with fixed ones fails here. */
 const TaskStruct = Layout.struct({
@@ -58,8 +73,15 @@ const int = (name: string, size: number, signed: boolean): BtfType => ({
   bool: false
 })
 
-/** The simulated `/sys/kernel/btf/vmlinux`. */
-export const vmlinux = (): Uint8Array =>
+/** The types before the functions: those of `vmlinux` below. */
+const TYPES = 8
+
+/** The ids of functions in the kernel's BTF: behind the other types, a prototype and a name for each. */
+export const functionIds = (names: ReadonlyArray<string>): ReadonlyMap<string, number> =>
+  new Map(names.map((name, index) => [name, TYPES + 2 + index * 2]))
+
+/** The simulated `/sys/kernel/btf/vmlinux`. The functions take no arguments that it tells of. */
+export const vmlinux = (functions: ReadonlyArray<string>): Uint8Array =>
   Btf.encode([
     int("int", 4, true), // 1
     { _tag: "Typedef", name: "pid_t", type: 1 }, // 2
@@ -78,7 +100,11 @@ export const vmlinux = (): Uint8Array =>
         bitOffset: Layout.field(TaskStruct, name)!.offset * 8,
         bitfieldSize: 0
       }))
-    } // 8
+    }, // 8
+    ...functions.flatMap((name, index): ReadonlyArray<BtfType> => [
+      { _tag: "FuncProto", returns: 1, parameters: [] },
+      { _tag: "Func", name, type: TYPES + 1 + index * 2, linkage: 0 }
+    ])
   ])
 
 /** Puts a task and its parent into kernel memory: the address of its `task_struct`, and what takes it away again. */

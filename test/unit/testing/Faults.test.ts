@@ -36,6 +36,12 @@ const recorded = () => {
     fsopen: answer("fsopen", 8),
     fsconfig: answer("fsconfig", 0),
     fsmount: answer("fsmount", 9),
+    mount: answer("mount", 0),
+    unmount: answer("unmount", 0),
+    mkdir: answer("mkdir", 0),
+    unlink: answer("unlink", 0),
+    fileSystemType: answer("fileSystemType", 11),
+    pidfdOpen: answer("pidfdOpen", 10),
     watch: answer("watch", { arm: answer("arm", 0), close: answer("unwatch", undefined) })
   } satisfies Kernel.KernelService
   return { done, kernel: kernel as Kernel.KernelService }
@@ -54,7 +60,11 @@ const acquiring: ReadonlyArray<
   ["raiseMemlock", "prlimit", (k) => k.raiseMemlock(), 0],
   ["fsopen", "fsopen", (k) => k.fsopen("tracefs"), 8],
   ["fsconfig", "fsconfig", (k) => k.fsconfig(3, 6), 0],
-  ["fsmount", "fsmount", (k) => k.fsmount(3), 9]
+  ["fsmount", "fsmount", (k) => k.fsmount(3), 9],
+  ["mount", "mount", (k) => k.mount("bpf", "/mnt"), 0],
+  ["mkdir", "mkdir", (k) => k.mkdir("/mnt"), 0],
+  ["fileSystemType", "statfs", (k) => k.fileSystemType("/"), 11],
+  ["pidfdOpen", "pidfd_open", (k) => k.pidfdOpen(1), 10]
 ]
 
 describe("a call that acquires", () => {
@@ -89,7 +99,9 @@ describe("a call that releases", () => {
   > = [
     ["close", "close", (k) => k.close(3), -9],
     ["munmap", "munmap", (k) => k.munmap(mapping), -9],
-    ["free", "munmap", (k) => k.free(block), undefined]
+    ["free", "munmap", (k) => k.free(block), undefined],
+    ["unmount", "umount2", (k) => k.unmount("/mnt"), -9],
+    ["unlink", "unlink", (k) => k.unlink("/mnt/pin"), -9]
   ]
   for (const [method, name, call, failed] of releasing) {
     it(`${method} does its work, and then reports the error`, () => {

@@ -1,0 +1,281 @@
+// Helpers on packets: net/core/filter.c.
+import { errno } from "../../../abi/errno.ts"
+import { bpf_skb_store_bytes_flags } from "../../../abi/generated/enums.ts"
+import { viewOf } from "../memory.ts"
+import { ETHERNET_HEADER, type Packet, SkBuff, XDP_HEADROOM } from "../packets.ts"
+import * as Checksum from "./checksum.ts"
+import { type Environment, failed, type Helpers, s32, u32, u64, unlessFault } from "./environment.ts"
+
+const MOST_LENGTH = 0xffff
+/** sizeof(struct xdp_frame), at the very beginning of an XDP packet's buffer. */
+const XDP_FRAME = 40
+/** A page less the `skb_shared_info` at its end. */
+const XDP_LIMIT = 4096 - 320
+const VLAN = { [0x8100]: true, [0x88a8]: true } as { readonly [protocol: number]: true }
+const XDP = { aborted: 0n, redirect: 4n } as const
+const TC = { shot: 2n, redirect: 7n } as const
+
+const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
+
+export const packetHelpers = ({ map, memory, packets }: Environment): Helpers => {
+  const packetOf = (context: bigint): Packet => {
+    const packet = packets.get(Number(context >> 32n))
+    if (packet === undefined || (context & 0xffffffffn) !== 0n) {
+      throw new RangeError("the first argument is no packet's context")
+    }
+    return packet
+  }
+  const inside = (packet: Packet, offset: number, length: number): boolean =>
+    offset >= 0 && length >= 0 && offset + length <= packet.data.length
+
+  const loadBytes = (context: bigint, offset: bigint, to: bigint, length: bigint): bigint => {
+    const packet = packetOf(context)
+    const [at, size] = [u32(offset), u32(length)]
+    if (!inside(packet, at, size)) {
+      memory.write(to, new Uint8Array(size))
+      return failed(errno.EFAULT)
+    }
+    memory.write(to, packet.data.subarray(at, at + size))
+    return 0n
+  }
+  const storeBytes = (context: bigint, offset: bigint, from: bigint, length: bigint): bigint => {
+    const packet = packetOf(context)
+    const [at, size] = [u32(offset), u32(length)]
+    const bytes = memory.read(from, size)
+    if (!inside(packet, at, size)) return failed(errno.EFAULT)
+    packet.data.set(bytes, at)
+    packet.replace(packet.data.slice())
+    return 0n
+  }
+
+  const redirect = (context: Packet | undefined, helper: string, target: number, flags: bigint): bigint => {
+    context?.redirects.push({ helper, target, flags })
+    if (context?.kind === "xdp") return flags === 0n ? XDP.redirect : XDP.aborted
+    return (flags & ~1n) === 0n ? TC.redirect : TC.shot
+  }
+  /** Redirects have no context among their arguments: it is the packet that is looked at last. */
+  const latest = (): Packet | undefined => [...packets.values()].at(-1)
+
+  const changed = (context: bigint, change: (packet: Packet) => Uint8Array | number): bigint => {
+    const packet = packetOf(context)
+    const data = change(packet)
+    if (typeof data === "number") return failed(data)
+    packet.replace(data)
+    return 0n
+  }
+
+  const adjustHead = (packet: Packet, delta: number): number => {
+    const start = XDP_HEADROOM + packet.moved + delta
+    if (start < XDP_FRAME + packet.meta.length || delta > packet.data.length - ETHERNET_HEADER) return -errno.EINVAL
+    packet.moveHead(delta)
+    return 0
+  }
+  const adjustTail = (packet: Packet, delta: number): number => {
+    const length = packet.data.length + delta
+    if (XDP_HEADROOM + packet.moved + length > XDP_LIMIT || length < ETHERNET_HEADER) return -errno.EINVAL
+    packet.replace(delta < 0 ? packet.data.slice(0, length) : concat(packet.data, new Uint8Array(delta)))
+    return 0
+  }
+  const adjustMeta = (packet: Packet, delta: number): number => {
+    const length = packet.meta.length - delta
+    if (length < 0 || XDP_HEADROOM + packet.moved - length < XDP_FRAME) return -errno.EINVAL
+    if (length % 4 !== 0 || length >= 256) return -errno.EACCES
+    const meta = delta < 0 ? concat(new Uint8Array(-delta), packet.meta) : packet.meta.slice(delta)
+    packet.replace(packet.data.slice(), meta)
+    return 0
+  }
+
+  /** Inserts or takes out room behind the link or the network header (bpf_skb_adjust_room). */
+  const adjustRoom = (packet: Packet, delta: number, mode: number): Uint8Array | number => {
+    const link = ETHERNET_HEADER
+    const isIpv4 = packet.data[12] === 8 && packet.data[13] === 0
+    const network = isIpv4 ? 20 : 40
+    const [BEHIND_NETWORK, BEHIND_LINK] = [0, 1]
+    if (mode !== BEHIND_NETWORK && mode !== BEHIND_LINK) return errno.ENOTSUPP
+    if (Math.abs(delta) > 0xfff) return errno.EFAULT
+    const at = link + (mode === BEHIND_NETWORK ? network : 0)
+    if (delta < 0 && packet.data.length + delta < link + network) return errno.ENOTSUPP
+    return delta >= 0
+      ? concat(packet.data.subarray(0, at), new Uint8Array(delta), packet.data.subarray(at))
+      : concat(packet.data.subarray(0, at), packet.data.subarray(at - delta))
+  }
+
+  const vlanPush = (context: bigint, protocol: number, tci: number): bigint => {
+    const packet = packetOf(context)
+    const view = viewOf(packet.context.bytes)
+    const proto = VLAN[protocol] === true ? protocol : 0x8100
+    if (view.getUint32(SkBuff.vlanPresent, true) !== 0) {
+      // A tag that the "hardware" holds moves into the packet, and the new one takes its place.
+      const tag = Uint8Array.of(0, 0, 0, 0)
+      viewOf(tag).setUint16(0, swap16(view.getUint16(SkBuff.vlanProto, true)))
+      viewOf(tag).setUint16(2, view.getUint16(SkBuff.vlanTci, true))
+      packet.replace(concat(packet.data.subarray(0, 12), tag, packet.data.subarray(12)))
+    } else packet.replace(packet.data.slice())
+    view.setUint32(SkBuff.vlanPresent, 1, true)
+    view.setUint32(SkBuff.vlanTci, tci, true)
+    view.setUint32(SkBuff.vlanProto, swap16(proto), true)
+    return 0n
+  }
+  const vlanPop = (context: bigint): bigint => {
+    const packet = packetOf(context)
+    const view = viewOf(packet.context.bytes)
+    if (view.getUint32(SkBuff.vlanPresent, true) !== 0) {
+      for (const field of [SkBuff.vlanPresent, SkBuff.vlanTci, SkBuff.vlanProto]) view.setUint32(field, 0, true)
+      packet.replace(packet.data.slice())
+      return 0n
+    }
+    const inner = packet.data.length >= 18 ? viewOf(packet.data).getUint16(12) : 0
+    const data = VLAN[inner] === true
+      ? concat(packet.data.subarray(0, 12), packet.data.subarray(16))
+      : packet.data.slice()
+    packet.replace(data)
+    return 0n
+  }
+
+  /** Replaces a checksum of 16 bits in the packet. */
+  const checksumAt = (context: bigint, offset: bigint, change: (old: number) => number | undefined): bigint => {
+    const packet = packetOf(context)
+    const at = u32(offset)
+    if (at > MOST_LENGTH || at % 2 !== 0 || !inside(packet, at, 2)) return failed(errno.EFAULT)
+    const view = viewOf(packet.data)
+    const next = change(view.getUint16(at, true))
+    if (next === undefined) return failed(errno.EINVAL)
+    view.setUint16(at, next, true)
+    packet.replace(packet.data.slice())
+    return 0n
+  }
+  const replaced = (old: number, from: bigint, to: bigint, size: number): number | undefined => {
+    if (size === 0) return from === 0n ? Checksum.replaceByDifference(old, u32(to)) : undefined
+    if (size === 2) return Checksum.replace(old, u32(from) & 0xffff, u32(to) & 0xffff)
+    return size === 4 ? Checksum.replace(old, u32(from), u32(to)) : undefined
+  }
+  const [MANGLED_0, ENFORCE, PSEUDO, IPV6, SIZE] = [0x20, 0x40, 0x10, 0x80, 0xf]
+
+  const difference = (from: bigint, fromSize: number, to: bigint, toSize: number, seed: number): bigint => {
+    if (((fromSize | toSize) & 3) !== 0) return failed(errno.EINVAL)
+    const old = fromSize === 0 ? new Uint8Array(0) : memory.read(from, fromSize)
+    const fresh = toSize === 0 ? new Uint8Array(0) : memory.read(to, toSize)
+    return BigInt(Checksum.difference(old, fresh, seed))
+  }
+
+  return {
+    BPF_FUNC_skb_load_bytes: loadBytes,
+    BPF_FUNC_skb_load_bytes_relative: (context, offset, to, length, header) =>
+      header === 0n || header === 1n
+        ? loadBytes(context, offset + (header === 1n && packetOf(context).atLink ? 14n : 0n), to, length)
+        : failed(errno.EFAULT),
+    BPF_FUNC_skb_store_bytes: (context, offset, from, length, flags) => {
+      const { BPF_F_INVALIDATE_HASH, BPF_F_RECOMPUTE_CSUM } = bpf_skb_store_bytes_flags
+      if ((flags & ~BigInt(BPF_F_INVALIDATE_HASH | BPF_F_RECOMPUTE_CSUM)) !== 0n) return failed(errno.EINVAL)
+      return storeBytes(context, offset, from, length)
+    },
+    BPF_FUNC_skb_pull_data: (context, length) =>
+      changed(context, (packet) => u32(length) > packet.data.length ? errno.ENOMEM : packet.data.slice()),
+    BPF_FUNC_skb_change_tail: (context, length, flags) =>
+      changed(context, (packet) => {
+        if (flags !== 0n || u32(length) > MOST_LENGTH || u32(length) < ETHERNET_HEADER) return errno.EINVAL
+        const data = new Uint8Array(u32(length))
+        data.set(packet.data.subarray(0, data.length))
+        return data
+      }),
+    BPF_FUNC_skb_change_head: (context, room, flags) =>
+      changed(context, (packet) => {
+        const length = packet.data.length + u32(room)
+        if (flags !== 0n || length > MOST_LENGTH || length < packet.data.length) return errno.EINVAL
+        return concat(new Uint8Array(u32(room)), packet.data)
+      }),
+    BPF_FUNC_skb_adjust_room: (context, delta, mode) =>
+      changed(context, (packet) => adjustRoom(packet, s32(delta), u32(mode))),
+    BPF_FUNC_skb_vlan_push: (context, protocol, tci) =>
+      vlanPush(context, swap16(u32(protocol) & 0xffff), u32(tci) & 0xffff),
+    BPF_FUNC_skb_vlan_pop: (context) => vlanPop(context),
+    BPF_FUNC_skb_change_type: (context, type) => {
+      if (u32(type) > 3) return failed(errno.EINVAL)
+      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.packetType, u32(type), true)
+      return 0n
+    },
+    BPF_FUNC_get_hash_recalc: (context) => BigInt(viewOf(packetOf(context).context.bytes).getUint32(SkBuff.hash, true)),
+    BPF_FUNC_set_hash: (context, hash) => {
+      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.hash, u32(hash), true)
+      return 0n
+    },
+    BPF_FUNC_set_hash_invalid: (context) => {
+      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.hash, 0, true)
+      return 0n
+    },
+    BPF_FUNC_csum_diff: (from, fromSize, to, toSize, seed) =>
+      difference(from, u32(fromSize), to, u32(toSize), u32(seed)),
+    BPF_FUNC_csum_update: (context, _sum) => {
+      packetOf(context)
+      return failed(errno.ENOTSUPP) // no packet here has a checksum of the hardware
+    },
+    BPF_FUNC_l3_csum_replace: (context, offset, from, to, flags) =>
+      (u32(flags) & ~SIZE!) !== 0
+        ? failed(errno.EINVAL)
+        : checksumAt(context, offset, (old) => replaced(old, from, to, u32(flags) & SIZE!)),
+    BPF_FUNC_l4_csum_replace: (context, offset, from, to, flags) => {
+      const given = u32(flags)
+      if ((given & ~(MANGLED_0! | ENFORCE! | PSEUDO! | IPV6! | SIZE!)) !== 0) return failed(errno.EINVAL)
+      return checksumAt(context, offset, (old) => {
+        const mangles = (given & MANGLED_0!) !== 0
+        if (mangles && (given & ENFORCE!) === 0 && old === 0) return 0
+        const next = replaced(old, from, to, given & SIZE!)
+        return mangles && next === 0 ? 0xffff : next
+      })
+    },
+    BPF_FUNC_redirect: (ifindex, flags) => redirect(latest(), "redirect", u32(ifindex), flags),
+    BPF_FUNC_redirect_peer: (ifindex, flags) =>
+      flags === 0n ? redirect(latest(), "redirect_peer", u32(ifindex), flags) : TC.shot,
+    BPF_FUNC_redirect_neigh: (ifindex, _parameters, size, flags) =>
+      flags !== 0n || (size !== 0n && u32(size) < 20)
+        ? TC.shot
+        : redirect(latest(), "redirect_neigh", u32(ifindex), 0n),
+    BPF_FUNC_clone_redirect: (context, ifindex, flags) => {
+      if ((flags & ~1n) !== 0n) return failed(errno.EINVAL)
+      const packet = packetOf(context)
+      packet.clones.push({ ifindex: u32(ifindex), data: packet.data.slice() })
+      packet.replace(packet.data.slice())
+      return 0n
+    },
+    BPF_FUNC_redirect_map: (pointer, key, flags) => {
+      const target = map(pointer)
+      if (target === undefined) throw new RangeError("the first argument is no map")
+      const bytes = new Uint8Array(target.attributes.keySize)
+      viewOf(bytes).setUint32(0, u32(key), true)
+      const found = target.elements?.find(bytes) ?? target.referent?.(bytes)
+      const fallback = flags & 3n
+      if (found === undefined || (flags & ~0x1bn) !== 0n) return found === undefined ? fallback : XDP.aborted
+      latest()?.redirects.push({ helper: "redirect_map", target: u32(key), flags, map: target.attributes.name })
+      return XDP.redirect
+    },
+    BPF_FUNC_xdp_adjust_head: (context, delta) => u64(adjustHead(packetOf(context), s32(delta))),
+    BPF_FUNC_xdp_adjust_tail: (context, delta) => u64(adjustTail(packetOf(context), s32(delta))),
+    BPF_FUNC_xdp_adjust_meta: (context, delta) => u64(adjustMeta(packetOf(context), s32(delta))),
+    BPF_FUNC_xdp_get_buff_len: (context) => BigInt(packetOf(context).data.length),
+    BPF_FUNC_xdp_load_bytes: (context, offset, to, length) => {
+      const packet = packetOf(context)
+      if (u32(offset) > MOST_LENGTH || u32(length) > MOST_LENGTH) return failed(errno.EFAULT)
+      if (!inside(packet, u32(offset), u32(length))) return failed(errno.EINVAL)
+      return loadBytes(context, offset, to, length)
+    },
+    BPF_FUNC_xdp_store_bytes: (context, offset, from, length) => {
+      const packet = packetOf(context)
+      if (u32(offset) > MOST_LENGTH || u32(length) > MOST_LENGTH) return failed(errno.EFAULT)
+      if (!inside(packet, u32(offset), u32(length))) return failed(errno.EINVAL)
+      return unlessFault(() => {
+        packet.data.set(memory.read(from, u32(length)), u32(offset))
+        return 0n
+      }, () => failed(errno.EFAULT))
+    }
+  }
+}
+
+const swap16 = (value: number): number => ((value & 0xff) << 8) | ((value >>> 8) & 0xff)

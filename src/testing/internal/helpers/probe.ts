@@ -1,0 +1,60 @@
+// Helpers that read memory which need not be there, of the kernel or of the current process.
+import { errno } from "../../../abi/errno.ts"
+import { AccessFault } from "../memory.ts"
+import { type Environment, failed, type Helpers, terminated, u32, unlessFault } from "./environment.ts"
+
+export const probeHelpers = ({ memory }: Environment): Helpers => {
+  /** EFAULT, and zeros in its place, for memory that is not there or not of the kind. */
+  const probe = (user: boolean) => (destination: bigint, length: bigint, source: bigint): bigint => {
+    const size = u32(length)
+    const target = memory.find(destination, size) // the program's own memory must be there
+    return unlessFault(() => {
+      const { offset, region } = memory.find(source, size)
+      if (region.user !== user) throw new AccessFault(source, "memory of the other kind")
+      target.region.bytes.set(region.bytes.subarray(offset, offset + size), target.offset)
+      return 0n
+    }, () => {
+      target.region.bytes.fill(0, target.offset, target.offset + size)
+      return failed(errno.EFAULT)
+    })
+  }
+  const probeString = (user: boolean) => (destination: bigint, length: bigint, source: bigint): bigint => {
+    const size = u32(length)
+    const target = memory.find(destination, size)
+    if (size === 0) return 0n
+    return unlessFault(() => {
+      const { offset, region } = memory.find(source, 1)
+      if (region.user !== user) throw new AccessFault(source, "memory of the other kind")
+      const text = terminated(region.bytes.subarray(offset), size)
+      target.region.bytes.set(text, target.offset)
+      return BigInt(text.length)
+    }, () => {
+      target.region.bytes.fill(0, target.offset, target.offset + size)
+      return failed(errno.EFAULT)
+    })
+  }
+  const either =
+    (ofKernel: typeof kernel, ofUser: typeof kernel) => (to: bigint, length: bigint, from: bigint): bigint =>
+      // Without the word, the kernel's reading is chosen by the address: user addresses have an upper half of few bits.
+      from >> 47n === 0n ? ofUser(to, length, from) : ofKernel(to, length, from)
+  const kernel = probe(false)
+  const kernelString = probeString(false)
+  return {
+    BPF_FUNC_probe_read: either(kernel, probe(true)),
+    BPF_FUNC_probe_read_str: either(kernelString, probeString(true)),
+    BPF_FUNC_probe_read_kernel: kernel,
+    BPF_FUNC_probe_read_user: probe(true),
+    BPF_FUNC_probe_read_kernel_str: kernelString,
+    BPF_FUNC_probe_read_user_str: probeString(true),
+    BPF_FUNC_copy_from_user: probe(true),
+    BPF_FUNC_copy_from_user_task: (to, length, from, _task, flags) =>
+      flags === 0n ? probe(true)(to, length, from) : failed(errno.EINVAL),
+    BPF_FUNC_probe_write_user: (destination, source, length) =>
+      unlessFault(() => {
+        const { offset, region } = memory.find(destination, u32(length))
+        if (!region.user || !region.writable) throw new AccessFault(destination, "memory that is not the process's")
+        region.bytes.set(memory.read(source, u32(length)), offset)
+        return 0n
+      }, () => failed(errno.EPERM))
+  }
+}

@@ -1,0 +1,190 @@
+// Packets as programs see them: a context (`xdp_md` or `__sk_buff`) whose fields for the packet's ends widen to pointers,
+// and the packet's own memory. It is moved whenever its size changes, as the verifier takes it to be: an old pointer into
+// it is a fault.
+import { programTypes } from "../../abi/names.ts"
+import { addressOf, type AddressSpace, type Region, viewOf } from "./memory.ts"
+
+/** Offsets in `struct xdp_md`, include/uapi/linux/bpf.h. */
+export const XdpMd = {
+  size: 24,
+  data: 0,
+  dataEnd: 4,
+  dataMeta: 8,
+  ingressIfindex: 12,
+  rxQueueIndex: 16,
+  egressIfindex: 20
+} as const
+
+/** Offsets in `struct __sk_buff`. */
+export const SkBuff = {
+  size: 192,
+  len: 0,
+  packetType: 4,
+  mark: 8,
+  queueMapping: 12,
+  protocol: 16,
+  vlanPresent: 20,
+  vlanTci: 24,
+  vlanProto: 28,
+  priority: 32,
+  ingressIfindex: 36,
+  ifindex: 40,
+  tcIndex: 44,
+  cb: 48,
+  hash: 68,
+  tcClassid: 72,
+  data: 76,
+  dataEnd: 80,
+  napiId: 84,
+  family: 88,
+  remoteIp4: 92,
+  localPort: 136,
+  dataMeta: 140,
+  flowKeys: 144,
+  tstamp: 152,
+  wireLen: 160,
+  gsoSegs: 164,
+  sk: 168,
+  gsoSize: 176,
+  tstampType: 180,
+  hwtstamp: 184
+} as const
+
+export const ETHERNET_HEADER = 14
+/** XDP_PACKET_HEADROOM */
+export const XDP_HEADROOM = 256
+
+/** What a program asked to be done with a packet beside its verdict. */
+export interface Redirect {
+  readonly helper: string
+  /** An interface's index, or the key in a map. */
+  readonly target: number
+  readonly flags: bigint
+  /** The map's name, where it was one. */
+  readonly map?: string
+}
+
+const PACKET_TYPES: ReadonlySet<number> = new Set([
+  programTypes.socket_filter,
+  programTypes.sched_cls,
+  programTypes.sched_act,
+  programTypes.cgroup_skb,
+  programTypes.lwt_in,
+  programTypes.lwt_out,
+  programTypes.lwt_xmit,
+  programTypes.sk_skb
+])
+
+export const seesSkb = (type: number): boolean => PACKET_TYPES.has(type)
+
+/** The types that may look into the packet's memory itself (test_run.c, is_direct_pkt_access). */
+const DIRECT: ReadonlySet<number> = new Set([
+  programTypes.sched_cls,
+  programTypes.sched_act,
+  programTypes.cgroup_skb,
+  programTypes.lwt_in,
+  programTypes.lwt_out,
+  programTypes.lwt_xmit,
+  programTypes.sk_skb
+])
+
+/** The types whose packet begins with its Ethernet header; the others' begins behind it. */
+export const beginsAtLink = (type: number): boolean =>
+  type === programTypes.sched_cls || type === programTypes.sched_act || type === programTypes.xdp
+
+export class Packet {
+  readonly kind: "xdp" | "skb"
+  readonly context: Region
+  /** True where the data begins with the Ethernet header. */
+  readonly atLink: boolean
+  /** How far bpf_xdp_adjust_head() has moved the first byte. */
+  moved = 0
+  private before = new Uint8Array(0)
+  readonly redirects: Array<Redirect> = []
+  readonly clones: Array<{ readonly ifindex: number; readonly data: Uint8Array }> = []
+  private readonly memory: AddressSpace
+  private readonly direct: boolean
+  private readonly pointers: Map<number, bigint>
+  private region: Region
+  private metaLength: number
+
+  /** `data` is what the program sees, behind `meta`. */
+  constructor(memory: AddressSpace, type: number, data: Uint8Array, meta = new Uint8Array(0)) {
+    this.memory = memory
+    this.atLink = beginsAtLink(type)
+    this.kind = type === programTypes.xdp ? "xdp" : "skb"
+    this.direct = this.kind === "xdp" || DIRECT.has(type)
+    this.metaLength = meta.length
+    this.region = this.place(meta, data)
+    this.pointers = new Map()
+    this.context = memory.map(new Uint8Array(this.kind === "xdp" ? XdpMd.size : SkBuff.size), {
+      pointers: this.pointers
+    })
+    this.point()
+  }
+
+  /** From the first byte to the last, without metadata. */
+  get data(): Uint8Array {
+    return this.region.bytes.subarray(this.metaLength)
+  }
+
+  get meta(): Uint8Array {
+    return this.region.bytes.subarray(0, this.metaLength)
+  }
+
+  get all(): Uint8Array {
+    return this.region.bytes
+  }
+
+  /** Moves the first byte (bpf_xdp_adjust_head); what is cut off is still there when it moves back. */
+  moveHead(delta: number): void {
+    const { data } = this
+    this.moved += delta
+    if (delta >= 0) {
+      const cut = new Uint8Array(this.before.length + delta)
+      cut.set(this.before)
+      cut.set(data.subarray(0, delta), this.before.length)
+      this.before = cut
+      return this.replace(data.slice(delta))
+    }
+    const grown = new Uint8Array(data.length - delta)
+    const back = this.before.subarray(Math.max(0, this.before.length + delta))
+    grown.set(back, -delta - back.length)
+    grown.set(data, -delta)
+    this.before = this.before.slice(0, Math.max(0, this.before.length + delta))
+    this.replace(grown)
+  }
+
+  /** Takes other bytes, at another address. */
+  replace(data: Uint8Array, meta: Uint8Array = this.meta.slice()): void {
+    const old = this.region
+    this.region = this.place(meta, data)
+    this.metaLength = meta.length
+    this.memory.unmap(old)
+    this.point()
+  }
+
+  unmap(): void {
+    this.memory.unmap(this.region)
+    this.memory.unmap(this.context)
+  }
+
+  private place(meta: Uint8Array, data: Uint8Array): Region {
+    const bytes = new Uint8Array(meta.length + data.length)
+    bytes.set(meta)
+    bytes.set(data, meta.length)
+    return this.memory.map(bytes)
+  }
+
+  private point(): void {
+    const start = addressOf(this.region)
+    const data = start + BigInt(this.metaLength)
+    const end = start + BigInt(this.region.bytes.length)
+    const fields = this.kind === "xdp" ? XdpMd : SkBuff
+    if (this.kind === "skb") viewOf(this.context.bytes).setUint32(SkBuff.len, this.data.length, true)
+    if (!this.direct) return
+    this.pointers.set(fields.data, data)
+    this.pointers.set(fields.dataEnd, end)
+    this.pointers.set(fields.dataMeta, start)
+  }
+}
