@@ -17,11 +17,12 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { errno } from "../abi/errno.ts"
 import { bpf_map_create_flags } from "../abi/generated/enums.ts"
 import { mman } from "../abi/os.ts"
 import { acquireMapping } from "../kernel/internal/syscall.ts"
 import { Kernel } from "../kernel/Kernel.ts"
-import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { closedError, describe, extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
@@ -65,16 +66,29 @@ export interface ArenaMemory {
   readonly view: DataView
 }
 
-/** Maps the arena into this process, until the scope closes. Fails with `SystemCallError` if the kernel refuses. */
+/** The kernel's answer to a mapping at another address than the arena's own. */
+const ELSEWHERE =
+  "An arena has one address wherever it is mapped: this one was mapped before, or made for an address, and " +
+  "here the address is the kernel's choice"
+
+/**
+ * Maps the arena into this process, until the scope closes. An arena is mapped once: its address stays its own.
+ *
+ * Fails with `SystemCallError` if the kernel refuses: EINVAL for an arena that was mapped before, or was made for an
+ * address.
+ */
 export const memory = (arena: Arena): Effect.Effect<ArenaMemory, SystemCallError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
     if (arena.fd < 0) return yield* closedError(arena.spec)
-    const mapping = yield* acquireMapping(kernel, describe(arena.spec), {
-      fd: arena.fd,
-      length: arena.spec.maxEntries * kernel.pageSize,
-      protection: mman.PROT_READ | mman.PROT_WRITE,
-      offset: 0
-    })
+    const mapping = yield* Effect.mapError(
+      acquireMapping(kernel, describe(arena.spec), {
+        fd: arena.fd,
+        length: arena.spec.maxEntries * kernel.pageSize,
+        protection: mman.PROT_READ | mman.PROT_WRITE,
+        offset: 0
+      }),
+      (error) => error.errno === errno.EINVAL ? new SystemCallError({ ...error, hint: ELSEWHERE }) : error
+    )
     return { bytes: new Uint8Array(mapping.buffer), view: new DataView(mapping.buffer) }
   })

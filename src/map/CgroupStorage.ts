@@ -3,7 +3,8 @@
  * `BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE`, 4.20): `bpf_get_local_storage` gives a program its value. Entries appear when a
  * program that uses the map is attached, and go with it. From 6.2 on `LocalStorage` of cgroups is the newer way.
  *
- * Keys here are ids of cgroups (kernel 5.9): all attachments to a cgroup share one value.
+ * Keys here are ids of cgroups (kernel 5.9): all attachments to a cgroup share one value. A walk ends early where the entry
+ * it stands on goes meanwhile.
  *
  * @example
  * ```ts

@@ -113,7 +113,7 @@ export interface Clear<K, V> {
 /** Reading chosen keys together. */
 export interface GetMany<in K, out V> {
   /**
-   * The values of these keys, in their order; `None` for absent ones. From 5.14 on by a program in the kernel, some 15
+   * The values of these keys, in their order; `None` for absent ones. From 5.14 on by a program in the kernel, some 10
    * times faster than one call for each; the first use loads it.
    */
   readonly getMany: (

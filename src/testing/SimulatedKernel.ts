@@ -1,7 +1,7 @@
 /**
  * A kernel in memory, for unit tests and for machines without privilege or without Linux. It takes the same bytes through
- * the same door as the real one, keeps maps, checks and loads programs, runs them in an interpreter, and lets a test fire
- * the events that they are attached to.
+ * the same door as the real one, keeps maps, checks and loads programs, runs them, and lets a test fire the events that
+ * they are attached to.
  *
  * **Programs.** All instructions up to cpu v4, may_goto and load-acquire run, with the kernel's results; a test that runs
  * thousands of generated programs on both kernels holds it to that. They are compiled to JavaScript when they run for
@@ -9,6 +9,9 @@
  * values that were never checked, packets and map values out of bounds, records that are never submitted, loops without
  * end. Where it is in doubt it accepts, and the program fails with a `ProgramTrap` when it does what it may not: no
  * access is ever made to what is not there.
+ *
+ * **Maps.** All kinds of 6.18, with batches, walks, freezing, mapping, pinning in a BPF file system of its own, and lives
+ * counted as the kernel does; a test that makes random sequences of calls on both kernels holds it to that.
  *
  * **Helpers.** Those for maps, ring buffers and perf output, dynptrs of memory and ring buffers, time, chance, the current
  * task and its cgroups, memory reads, stacks, strings and printing, packets and checksums, redirects, tail calls, loops,
@@ -28,8 +31,7 @@
  * @example
  * ```ts
  * import { Asm, Program, ProgramSpec, SimulatedKernel } from "effect-ebpf"
- * import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+ * import * as Effect from "effect/Effect"
  *
  * const spec = ProgramSpec.make({
  *   type: "socket_filter",
@@ -76,6 +78,8 @@ export interface Options {
   readonly possibleCpus?: number
   /** Whether tracefs is mounted, or has to be mounted by who needs it; `"mounted"` unless given. */
   readonly tracefs?: "mounted" | "unmounted"
+  /** Whether a BPF file system is mounted at `/sys/fs/bpf`, or has to be (`BpfFs.ensure`); `"mounted"` unless given. */
+  readonly bpffs?: "mounted" | "unmounted"
   /**
    * Whether programs are checked as they are loaded, as a real kernel's are; `"on"` unless given. With `"off"` a program
    * that would be rejected loads, and traps when it does what it may not.
@@ -233,6 +237,7 @@ export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> 
       possibleCpus: options?.possibleCpus ?? 4,
       pageSize: 4096,
       tracefs: options?.tracefs ?? "mounted",
+      bpffs: options?.bpffs ?? "mounted",
       verifier: options?.verifier ?? "on",
       devices: options?.devices ?? [],
       functions: options?.functions ?? [],

@@ -4,12 +4,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { closeSync, mkdtempSync, openSync, rmdirSync } from "node:fs"
 import { createServer, type Server } from "node:net"
 import { expect } from "vitest"
 import {
   Asm,
   BpfFs,
   BpfMap,
+  CgroupArray,
   HashMap,
   Kernel,
   KernelBtf,
@@ -55,6 +57,22 @@ const acquireChild = Effect.acquireRelease(
       child.kill("SIGKILL")
     })
 )
+
+/** A cgroup of the test's own, in a mount of its own, as its folder's descriptor. */
+const acquireCgroup = Effect.gen(function*() {
+  const kernel = yield* Kernel.Kernel
+  const folder = yield* acquireFolder
+  yield* Effect.acquireRelease(
+    Effect.sync(() => expect(kernel.mount("cgroup2", folder)).toBe(0)),
+    () => Effect.sync(() => kernel.unmount(folder))
+  )
+  const path = mkdtempSync(`${folder}/effect-ebpf-`)
+  yield* Effect.addFinalizer(() => Effect.sync(() => rmdirSync(path)))
+  return yield* Effect.acquireRelease(
+    Effect.sync(() => ({ fd: openSync(path, "r") })),
+    ({ fd }) => Effect.sync(() => closeSync(fd))
+  )
+})
 
 /** Waits until something holds, as sockets leave their maps after a grace period. */
 const eventually = <E, R>(holds: Effect.Effect<boolean, E, R>) =>
@@ -139,6 +157,27 @@ describe("maps with objects of this machine's kernel", () => {
         code: "ESRCH"
       })
     }), { needs: "taskStorage" })
+
+  real("a cgroup is in a cgroup array by its folder's descriptor, and a file is not", () =>
+    Effect.gen(function*() {
+      const map = yield* CgroupArray.make({ name: "groups", maxEntries: 2 })
+      const group = yield* acquireCgroup
+      yield* map.update(0, group)
+      expect(yield* map.delete(0)).toBe(true)
+      expect(yield* map.delete(0)).toBe(false)
+      expect((yield* Effect.flip(map.update(2, group))).message).toContain("below 2")
+      expect(yield* Effect.flip(map.update(0, 0))).toMatchObject({ _tag: "SystemCallError", code: "EBADF" })
+    }))
+
+  real("a cgroup keeps a value of its own", () =>
+    Effect.gen(function*() {
+      const map = yield* LocalStorage.make({ type: "cgrp_storage", name: "marks", value: Layout.u64 })
+      const group = yield* acquireCgroup
+      expect(yield* map.lookup(group)).toEqual(Option.none())
+      yield* map.update(group, 5n, { mode: "noexist" })
+      expect(yield* map.lookup(group)).toEqual(Option.some(5n))
+      expect(yield* map.delete(group)).toBe(true)
+    }), { needs: "cgroupLocalStorage" })
 
   real(
     "the stack that a program stores is found by its id, and its addresses have names",

@@ -9,7 +9,7 @@ import { fill, readNumber } from "../../kernel/internal/attr.ts"
 import { acquireBlock, type Call, retrying, toError } from "../../kernel/internal/syscall.ts"
 import type { Block } from "../../kernel/Kernel.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
-import type { MapKind } from "../../spec/MapSpec.ts"
+import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { IterationAborted } from "../MapError.ts"
 import { type Access, assertLive, describe, refused } from "./access.ts"
 import { kindOf } from "./info.ts"
@@ -29,8 +29,11 @@ const PAGE_BYTES = 1 << 18
 /** A hash bucket that has more entries than fit is answered by ENOSPC: nearly never with as many as this. */
 const FEWEST = 64
 
+/** Kinds whose entries belong to other objects (cgroup storage) say 0, and have as many as those are. */
+const mostEntries = ({ maxEntries }: MapSpec): number => maxEntries === 0 ? Number.POSITIVE_INFINITY : maxEntries
+
 const capacityOf = ({ key, map, value }: Access<any, any>): number =>
-  Math.max(1, Math.min(map.spec.maxEntries, Math.max(FEWEST, Math.floor(PAGE_BYTES / (key.size + value.size)))))
+  Math.max(1, Math.min(mostEntries(map.spec), Math.max(FEWEST, Math.floor(PAGE_BYTES / (key.size + value.size)))))
 
 /** What kernels and kinds without batches answer: EINVAL for an unknown command, ENOTSUPP for a kind. */
 const lacksBatches = (result: number): boolean =>
@@ -122,7 +125,7 @@ const byBatches = (access: Access<any, any>, drains: boolean) =>
   })
 
 /** How many steps a walk by keys makes in a map of so many entries before it is taken to go in circles. */
-const mostSteps = (maxEntries: number): number => 2 * maxEntries + FEWEST
+const mostSteps = (spec: MapSpec): number => 2 * mostEntries(spec) + FEWEST
 
 /**
  * Key by key. The key after the last one of a page is fetched with it, so that a consumer may delete what it was given
@@ -143,7 +146,7 @@ const byKeys = (access: Access<any, any>, drains: boolean) =>
       const result = elements.next(from)
       if (result < 0 && result !== -errno.ENOENT) throw refused(access, "BPF_MAP_GET_NEXT_KEY", result)
       at = result < 0 ? "end" : "pending"
-      if (++steps > mostSteps(map.spec.maxEntries) && at !== "end") {
+      if (++steps > mostSteps(map.spec) && at !== "end") {
         throw new IterationAborted({ map: describe(map.spec), visited: steps, maxEntries: map.spec.maxEntries })
       }
       return at === "pending"

@@ -1,6 +1,9 @@
 // Many entries at once: by a program in the kernel, by batches, by single calls, always with one result.
+import * as Arbitrary from "effect/Arbitrary"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
 import { expect } from "vitest"
@@ -30,6 +33,15 @@ const expectEqual = (actual: unknown, expected: unknown, message?: string): void
 }
 
 const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.flip(effect)
+
+/** Operations on keys of a small range, so that they meet; up to some more than are worth a program. */
+const steps = Arbitrary.array(
+  Arbitrary.schema(Schema.Struct({
+    kind: Schema.Literals(["set", "delete", "update", "get"]),
+    keys: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 250 }))).check(Schema.isMaxLength(90))
+  })),
+  { maxLength: 6 }
+)
 
 const counted = (length: number) => Array.from({ length }, (_, i) => i)
 
@@ -221,6 +233,42 @@ export const many = (test: Test): void => {
         expect(yield* map.lookup(1)).toEqual(Option.some(7n))
         expect(yield* map.deleteMany([1, 1, 8, 1, 8])).toBe(2)
         expectEqual(yield* map.getMany(new Array(70).fill(15)), new Array(70).fill(Option.some(7n)))
+      })))
+
+    test(`any sequence of operations leaves what it leaves in a JavaScript Map, ${way}`, () =>
+      on(Effect.gen(function*() {
+        const map = yield* hashOf(300)
+        const model = new Map<number, bigint>()
+        const result = yield* Arbitrary.checkEffect(
+          steps,
+          (sequence) =>
+            Effect.gen(function*() {
+              yield* map.clear
+              model.clear()
+              for (const { keys, kind } of sequence) {
+                const entries = keys.map((key, i) => [key, BigInt(i * 1000 + key)] as const)
+                const present = new Set(keys.filter((key) => model.has(key))).size
+                if (kind === "set") {
+                  yield* map.setMany(entries)
+                  for (const [key, value] of entries) model.set(key, value)
+                } else if (kind === "delete") {
+                  expect(yield* map.deleteMany(keys)).toBe(present)
+                  for (const key of keys) model.delete(key)
+                } else if (kind === "update") {
+                  for (const [key, value] of entries) yield* map.update(key, value)
+                  for (const [key, value] of entries) model.set(key, value)
+                } else {
+                  const found = yield* map.getMany(keys)
+                  expectEqual(found, keys.map((key) => Option.fromUndefinedOr(model.get(key))))
+                }
+                expectEqual(yield* sorted(map), [...model].toSorted(([a], [b]) => a - b))
+              }
+              return true
+            }).pipe(Effect.catchCause((cause) => Effect.fail(Cause.squash(cause)))),
+          { runs: 10 }
+        )
+        if (result._tag === "Falsified" && result.failure._tag === "PropertyError") throw result.failure.error
+        expect(result._tag).toBe("Passed")
       })))
 
     test(`keys and values of odd sizes, and values too large to be copied by loads, are read and written whole, ${way}`, () =>

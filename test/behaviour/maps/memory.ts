@@ -68,6 +68,17 @@ export const memory = (test: Test): void => {
       expect(() => view.getUint8(0)).toThrow()
     }), { needs: "arena" })
 
+  test("an arena is mapped once, as its address stays its own", () =>
+    Effect.gen(function*() {
+      const arena = yield* Arena.make({ name: "shared", maxEntries: 1 })
+      yield* Effect.scoped(Arena.memory(arena))
+      const again = yield* Effect.flip(Arena.memory(arena))
+      expect(again).toMatchObject({ _tag: "SystemCallError", call: "mmap", code: "EINVAL" })
+      expect(again.message).toContain("one address wherever it is mapped")
+      const placed = yield* Arena.make({ name: "placed", maxEntries: 1, address: 0x7f00_0000_0000 })
+      expect(yield* Effect.flip(Arena.memory(placed))).toMatchObject({ call: "mmap", code: "EINVAL" })
+    }), { needs: "arena" })
+
   test("an arena of a closed scope has no memory", () =>
     Effect.gen(function*() {
       const closed = yield* Effect.scoped(Arena.make({ name: "shared", maxEntries: 1 }))
