@@ -3,7 +3,8 @@
  * routing tables do. Keys are networks, `"10.0.0.0/8"`, by `Address.ipv4Prefix` and `Address.ipv6Prefix`, or any layout
  * made by `prefix`.
  *
- * It is walked key by key on kernels before 5.13, and entries come in no useful order.
+ * It is walked key by key, and entries come in no useful order. Kernels before 6.13 do not heed the mode of an update, and a
+ * full trie refuses there to replace a value, too.
  *
  * @example
  * ```ts

@@ -17,47 +17,25 @@
  * })
  * ```
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
-import type { Layout } from "../layout/Layout.ts"
-import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
-import { extend } from "./internal/handle.ts"
-import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import type { Definition } from "./BpfMap.ts"
+import { create } from "./internal/open.ts"
+import { defineTable, type Table, type TableOptions } from "./internal/table.ts"
 
 /**
  * An LRU hash map of this process. After the scope that it was made in has closed, its operations fail with a
  * `SystemCallError` of EBADF.
  */
-export interface LruHashMap<K, V> extends BpfMap<"lru_hash">, Keyed<K, V> {
-  readonly key: Layout<K>
-  readonly value: Layout<V>
-}
+export interface LruHashMap<K, V> extends Table<K, V, "lru_hash"> {}
 
 /** What an LRU hash map is made of. */
-export interface Options<K, V> extends DefineOptions {
-  readonly key: Layout<K>
-  readonly value: Layout<V>
-  /** Whether the map carries BTF of its layouts: bpftool prints entries by it, and spin locks need it. */
-  readonly btf?: boolean
-}
+export interface Options<K, V> extends TableOptions<K, V> {}
 
 /** An LRU hash map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = <K, V>(options: Options<K, V>): Definition<LruHashMap<K, V>> => {
-  const { key, value } = options
-  return defineMap(
-    {
-      ...commonSpec("lru_hash", options),
-      keySize: key.size,
-      valueSize: value.size,
-      ...(options.btf === true ? { types: { key, value } } : {})
-    },
-    (opened) =>
-      Effect.map(acquireKeyed(opened, key, value), (operations) => extend(opened.map, { key, value, ...operations }))
-  )
-}
+export const define = <K, V>(options: Options<K, V>): Definition<LruHashMap<K, V>> => defineTable("lru_hash", options)
 
 /**
  * Creates an LRU hash map, closed with the scope. Its memory is allocated at once.

@@ -90,6 +90,8 @@ export const lpm = (test: Test): void => {
       const error = yield* Effect.flip(routes.update("12.0.0.0/8", 1))
       expect(error).toMatchObject({ _tag: "SystemCallError", code: "ENOSPC" })
       expect(error.message).toContain("full: 2 of 2")
+      expect(yield* routes.lookup("10.0.0.1")).toEqual(Option.some(1))
+      yield* routes.delete("11.0.0.0/8")
       yield* routes.update("10.0.0.0/8", 5)
       expect(yield* routes.lookup("10.0.0.1")).toEqual(Option.some(5))
     }))
