@@ -31,10 +31,7 @@ import { commonSpec, create, define as defineMap } from "./internal/open.ts"
 export interface Arena extends BpfMap<"arena"> {}
 
 /** What an arena is made of. `maxEntries` is its size in pages, at most 4 GiB of them. */
-export interface Options extends DefineOptions {
-  /** The address at which this process has it mapped, a multiple of the page size; the kernel's choice unless given. */
-  readonly address?: number
-}
+export interface Options extends DefineOptions {}
 
 /** An arena as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: Options): Definition<Arena> => {
@@ -44,8 +41,7 @@ export const define = (options: Options): Definition<Arena> => {
       ...common,
       flags: common.flags | bpf_map_create_flags.BPF_F_MMAPABLE,
       keySize: 0,
-      valueSize: 0,
-      ...(options.address === undefined ? {} : { mapExtra: options.address })
+      valueSize: 0
     },
     (opened) => Effect.succeed(extend(opened.map, {}))
   )
@@ -67,15 +63,12 @@ export interface ArenaMemory {
 }
 
 /** The kernel's answer to a mapping at another address than the arena's own. */
-const ELSEWHERE =
-  "An arena has one address wherever it is mapped: this one was mapped before, or made for an address, and " +
-  "here the address is the kernel's choice"
+const ELSEWHERE = "An arena has one address wherever it is mapped, and this one was mapped before: keep that view"
 
 /**
  * Maps the arena into this process, until the scope closes. An arena is mapped once: its address stays its own.
  *
- * Fails with `SystemCallError` if the kernel refuses: EINVAL for an arena that was mapped before, or was made for an
- * address.
+ * Fails with `SystemCallError` if the kernel refuses: EINVAL for an arena that was mapped before.
  */
 export const memory = (arena: Arena): Effect.Effect<ArenaMemory, SystemCallError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {

@@ -3,12 +3,12 @@ import { InvalidArgument } from "../KernelError.ts"
 
 /** An object's name: BPF_OBJ_NAME_LEN is 16 with its NUL, and the kernel takes only these characters. */
 export const checkName = (field: string, name: string): InvalidArgument | undefined =>
-  /^[A-Za-z0-9_.]{1,15}$/.test(name)
+  typeof name === "string" && /^[A-Za-z0-9_.]{1,15}$/.test(name)
     ? undefined
     : new InvalidArgument({
       field,
       expected: "1 to 15 letters, digits, _ or .",
-      actual: JSON.stringify(name)
+      actual: JSON.stringify(name) ?? typeof name
     })
 
 /** An integer from `minimum` to `maximum`. */

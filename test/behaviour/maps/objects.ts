@@ -139,7 +139,9 @@ export const objects = (test: Test): void => {
       expect(yield* Effect.flip(cpus.update(5, { queueSize: 1 }))).toMatchObject({ code: "E2BIG" })
       const map = yield* someMap
       const program = { fd: map.fd, type: "xdp" } as const
-      expect(yield* Effect.flip(cpus.update(0, { queueSize: 192, program }))).toMatchObject({ code: "ENOMEM" })
+      // Kernels before 7 answer ENOMEM to whatever goes wrong.
+      const refused = yield* Effect.flip(cpus.update(0, { queueSize: 192, program }))
+      expect(refused).toMatchObject({ _tag: "SystemCallError", code: expect.stringMatching(/^(ENOMEM|EINVAL)$/) })
       yield* cpus.delete(0)
       expect(yield* cpus.count).toBe(0)
     }))
