@@ -28,13 +28,14 @@ import { bpf_cmd } from "../abi/generated/enums.ts"
 import { bpf_attr_map_elem } from "../abi/generated/structs.ts"
 import { errno } from "../abi/errno.ts"
 import { fill } from "../kernel/internal/attr.ts"
+import { listById } from "../kernel/internal/ids.ts"
 import { acquireBlock, allOrNothing, run } from "../kernel/internal/syscall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import { createMap } from "./internal/create.ts"
 import { type BpfMap, closedError, describe as describeSpec, handleOf } from "./internal/handle.ts"
-import { acquireById, type Info, nextId, readInfo } from "./internal/info.ts"
+import { type Info, readInfo } from "./internal/info.ts"
 import * as Open from "./internal/open.ts"
 import { pinObject } from "./internal/pins.ts"
 import type { MapMismatch } from "./MapError.ts"
@@ -144,19 +145,9 @@ export const info = (map: BpfMap): Effect.Effect<Info, SystemCallError, Kernel> 
 /**
  * All maps of the system, by ascending id. Maps that come and go meanwhile may be missing. Needs CAP_SYS_ADMIN.
  */
-export const list: Stream.Stream<Info, SystemCallError, Kernel> = Stream.unwrap(Effect.map(Kernel, (kernel) => {
-  const infoOf = (id: number): Effect.Effect<Info | undefined, SystemCallError> =>
-    Effect.flatMap(acquireById(kernel, id), ({ fd }) => readInfo(kernel, fd, `the map of id ${id}`)).pipe(
-      Effect.scoped,
-      Effect.catchIf((error) => error.errno === errno.ENOENT, () => Effect.undefined)
-    )
-  const after = (id: number): Effect.Effect<readonly [Info, number] | undefined, SystemCallError> =>
-    Effect.flatMap(nextId(kernel, id), (next) =>
-      next === undefined
-        ? Effect.undefined
-        : Effect.flatMap(infoOf(next), (found) => found === undefined ? after(next) : Effect.succeed([found, next])))
-  return Stream.unfold(0, after)
-}))
+export const list: Stream.Stream<Info, SystemCallError, Kernel> = Stream.unwrap(
+  Effect.map(Kernel, (kernel) => listById(kernel, "map", (fd, subject) => readInfo(kernel, fd, subject)))
+)
 
 /**
  * The whole map as text for people: one line that says what it is, and one for each entry, `key → value`. `most` entries

@@ -19,6 +19,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { acquireById } from "../kernel/internal/ids.ts"
 import { allOrNothing, type Descriptor } from "../kernel/internal/syscall.ts"
 import { checkInteger } from "../kernel/internal/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
@@ -27,7 +28,7 @@ import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import type { BpfMap, Definition } from "./BpfMap.ts"
 import { exactBytes, strideOf } from "./internal/codec.ts"
 import { extend, handleOf, type Opened } from "./internal/handle.ts"
-import { acquireById, kindOf } from "./internal/info.ts"
+import { kindOf } from "./internal/info.ts"
 import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
 import { create, define as defineMap, specOfFound } from "./internal/open.ts"
 import { acquirePinned } from "./internal/pins.ts"
@@ -84,7 +85,7 @@ export const fromId = (
     const invalid = checkInteger("id", id, 1, 0xffffffff)
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
-    return yield* adopt(kernel, yield* acquireById(kernel, id), `of id ${id}`)
+    return yield* adopt(kernel, yield* acquireById(kernel, "map", id), `of id ${id}`)
   }))
 
 /** Opens any map pinned at a path; closed with the scope. Fails as `BpfMap.openPinned` does. */

@@ -31,6 +31,7 @@ import type { ProgramType } from "../abi/names.ts"
 import type * as Btf from "../btf/Btf.ts"
 import * as Asm from "../isa/Asm.ts"
 import { allOrNothing } from "../kernel/internal/syscall.ts"
+import { listById } from "../kernel/internal/ids.ts"
 import { checkName } from "../kernel/internal/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
@@ -40,7 +41,7 @@ import type { RelocationError } from "../relocate/Relocation.ts"
 import type { ProgramSpec } from "../spec/ProgramSpec.ts"
 import { attachmentOf, needsBtf } from "./internal/attachTo.ts"
 import { handle } from "./internal/handle.ts"
-import { acquireById, type Info, nextId, openByFd, openById, readInfo } from "./internal/info.ts"
+import { type Info, openByFd, openById, readInfo } from "./internal/info.ts"
 import { checkFlags, loadProgram } from "./internal/load.ts"
 import { findMaps, type MapReference, withMaps } from "./internal/maps.ts"
 import { runTest, type TestRunInput, type TestRunResult } from "./internal/testRun.ts"
@@ -183,20 +184,5 @@ export const fromFd = <const T extends ProgramType>(
 
 /** All programs of the system, by ascending id. Those that come and go meanwhile may be missing. Needs CAP_SYS_ADMIN. */
 export const list: Stream.Stream<Info, InvalidArgument | SystemCallError, Kernel> = Stream.unwrap(
-  Effect.map(Kernel, (kernel) => {
-    const infoOf = (id: number): Effect.Effect<Info | undefined, InvalidArgument | SystemCallError> =>
-      Effect.flatMap(acquireById(kernel, id), ({ fd }) => readInfo(kernel, fd, `the program of id ${id}`)).pipe(
-        Effect.scoped,
-        Effect.catchIf(
-          (error) => error._tag === "SystemCallError" && error.errno === errno.ENOENT,
-          () => Effect.undefined
-        )
-      )
-    const after = (id: number): Effect.Effect<readonly [Info, number] | undefined, InvalidArgument | SystemCallError> =>
-      Effect.flatMap(nextId(kernel, id), (next) =>
-        next === undefined
-          ? Effect.undefined
-          : Effect.flatMap(infoOf(next), (found) => found === undefined ? after(next) : Effect.succeed([found, next])))
-    return Stream.unfold(0, after)
-  })
+  Effect.map(Kernel, (kernel) => listById(kernel, "program", (fd, subject) => readInfo(kernel, fd, subject)))
 )

@@ -1,19 +1,10 @@
 // What the kernel tells of a map, by its descriptor or its id.
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
-import { errno } from "../../abi/errno.ts"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_get_id, bpf_attr_info, bpf_map_info } from "../../abi/generated/structs.ts"
+import { bpf_attr_info, bpf_map_info } from "../../abi/generated/structs.ts"
 import { type MapType, mapTypes } from "../../abi/names.ts"
 import { fill, readNumber, readText } from "../../kernel/internal/attr.ts"
-import {
-  acquireBlock,
-  acquireDescriptor,
-  type Call,
-  type Descriptor,
-  run,
-  withLocalScope
-} from "../../kernel/internal/syscall.ts"
+import { acquireBlock, type Call, run } from "../../kernel/internal/syscall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
@@ -78,35 +69,3 @@ export const specOf = (info: Info): MapSpec => ({
   flags: info.flags,
   mapExtra: info.mapExtra
 })
-
-/** A descriptor of a map by its id, closed with the scope. Needs CAP_SYS_ADMIN. */
-export const acquireById = (
-  kernel: KernelService,
-  id: number
-): Effect.Effect<Descriptor, SystemCallError, Scope.Scope> =>
-  withLocalScope(Effect.fnUntraced(function*(owner) {
-    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
-    const size = fill(attr, bpf_attr_get_id, { map_id: id })
-    const what: Call = { call: "bpf", command: "BPF_MAP_GET_FD_BY_ID", subject: `the map of id ${id}` }
-    const get = () => kernel.bpf(bpf_cmd.BPF_MAP_GET_FD_BY_ID, attr, size)
-    return yield* Scope.provide(acquireDescriptor(kernel, what, get), owner)
-  }))
-
-/** The id after one; `undefined` at the end. */
-export const nextId = (kernel: KernelService, id: number): Effect.Effect<number | undefined, SystemCallError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
-    const size = fill(attr, bpf_attr_get_id, { start_id: id })
-    let end = false
-    const what: Call = { call: "bpf", command: "BPF_MAP_GET_NEXT_ID" }
-    yield* run(kernel, what, () => {
-      const result = kernel.bpf(
-        bpf_cmd.BPF_MAP_GET_NEXT_ID,
-        attr,
-        Math.max(size, bpf_attr_get_id.fields.open_flags.offset)
-      )
-      end = result === -errno.ENOENT
-      return end ? 0 : result
-    })
-    return end ? undefined : readNumber(attr, bpf_attr_get_id, "next_id")
-  }))

@@ -1,6 +1,7 @@
 // From a definition to a handle: of a new map, of a pinned one, of one by its id or another's descriptor.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { acquireById } from "../../kernel/internal/ids.ts"
 import { errno } from "../../abi/errno.ts"
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor, readFile } from "../../kernel/internal/syscall.ts"
@@ -11,7 +12,7 @@ import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { MapMismatch } from "../MapError.ts"
 import { createMap } from "./create.ts"
 import { type BpfMap, handleOf, type Opened } from "./handle.ts"
-import { acquireById, type Info, kindOf, readInfo, specOf } from "./info.ts"
+import { type Info, kindOf, readInfo, specOf } from "./info.ts"
 import { acquirePinned } from "./pins.ts"
 
 /**
@@ -155,7 +156,7 @@ export const fromId = <M extends BpfMap>(
     const invalid = checkInteger("id", id, 1, 0xffffffff)
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
-    return yield* adopt(kernel, definition, yield* acquireById(kernel, id), `of id ${id}`)
+    return yield* adopt(kernel, definition, yield* acquireById(kernel, "map", id), `of id ${id}`)
   }))
 
 /** Opens a map by a descriptor, of which a duplicate is made. */

@@ -1,20 +1,11 @@
 // What the kernel tells of a program, and how to get at one by its id or a descriptor of this process.
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
-import { errno } from "../../abi/errno.ts"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_get_id, bpf_attr_info, bpf_prog_info } from "../../abi/generated/structs.ts"
+import { bpf_attr_info, bpf_prog_info } from "../../abi/generated/structs.ts"
 import { type ProgramType, programTypes } from "../../abi/names.ts"
 import { fill, readNumber, readText } from "../../kernel/internal/attr.ts"
-import {
-  acquireBlock,
-  acquireDescriptor,
-  type Call,
-  type Descriptor,
-  run,
-  toError,
-  withLocalScope
-} from "../../kernel/internal/syscall.ts"
+import { acquireById } from "../../kernel/internal/ids.ts"
+import { acquireBlock, acquireDescriptor, type Call, type Descriptor, run } from "../../kernel/internal/syscall.ts"
 import { checkInteger } from "../../kernel/internal/validate.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
@@ -104,31 +95,6 @@ export const readInfo = (
     return parseInfo(info)
   }))
 
-/** The program of an id. */
-export const acquireById = (
-  kernel: KernelService,
-  id: number
-): Effect.Effect<Descriptor, SystemCallError, Scope.Scope> =>
-  withLocalScope(Effect.fnUntraced(function*(owner) {
-    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
-    const size = fill(attr, bpf_attr_get_id, { prog_id: id })
-    const what: Call = { call: "bpf", command: "BPF_PROG_GET_FD_BY_ID", subject: `the program of id ${id}` }
-    const open = () => kernel.bpf(bpf_cmd.BPF_PROG_GET_FD_BY_ID, attr, size)
-    return yield* Scope.provide(acquireDescriptor(kernel, what, open), owner)
-  }))
-
-/** The least id of a program that is greater than `id`, if there is one. */
-export const nextId = (kernel: KernelService, id: number): Effect.Effect<number | undefined, SystemCallError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
-    fill(attr, bpf_attr_get_id, { start_id: id, next_id: 0 })
-    const { next_id } = bpf_attr_get_id.fields
-    const result = kernel.bpf(bpf_cmd.BPF_PROG_GET_NEXT_ID, attr, next_id.offset + next_id.size)
-    if (result === -errno.ENOENT) return undefined
-    if (result < 0) return yield* toError(kernel, { call: "bpf", command: "BPF_PROG_GET_NEXT_ID" }, result)
-    return readNumber(attr, bpf_attr_get_id, "next_id")
-  }))
-
 const withType = <T extends ProgramType>(
   kernel: KernelService,
   type: T,
@@ -144,7 +110,7 @@ export const openById = <T extends ProgramType>(kernel: KernelService, type: T, 
   Effect.gen(function*() {
     const invalid = checkInteger("id", id, 1, 0xffffffff)
     if (invalid !== undefined) return yield* invalid
-    return yield* withType(kernel, type, yield* acquireById(kernel, id))
+    return yield* withType(kernel, type, yield* acquireById(kernel, "program", id))
   })
 
 /** A handle of the program of a descriptor, which is duplicated. */
