@@ -33,6 +33,6 @@ export const maps = (test: Test): void => {
   describe("maps that exist", () => opening(test))
   describe("effects that run inside generators", () => inlined(test))
   describe("bad input", () => badInput(test))
-  describe("failing calls", () => mapFaults(test))
+  if (process.env["FAULTS"] !== "none") describe("failing calls", () => mapFaults(test))
   describe("iteration", () => iteration(test))
 }
