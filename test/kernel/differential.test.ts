@@ -69,7 +69,13 @@ const runOn = (
   }
 }
 
+const isFrom = (version: Kernel.KernelVersion, major: number, minor: number): boolean =>
+  version.major > major || (version.major === major && version.minor >= minor)
+
+/** What the running kernel has, and does as the simulated one, which is 6.18. */
 const abilitiesOf = (version: Kernel.KernelVersion): Abilities => ({
+  longResults: isFrom(version, 6, 4),
+  foldedSums: isFrom(version, 6, 13),
   cpuV4: Features.isExpected(version, "cpuV4"),
   loadAcquire: Features.isExpected(version, "loadAcquire"),
   atomics: Features.isExpected(version, "atomics")

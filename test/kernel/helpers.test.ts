@@ -170,7 +170,7 @@ describe("the table of helpers, on this machine's kernel,", () => {
           offered++
           expect(helper.programTypes.includes(type), helper.name).toBe(true)
         }
-        expect(offered).toBeGreaterThan(50)
+        expect(offered).toBeGreaterThan(40) // 5.10 offers 44 to kprobes
         // A configuration may leave some out; older kernels offered some to fewer types.
         if (running === 6018) expect(listed - offered).toBeLessThanOrEqual(2)
       }))

@@ -15,6 +15,10 @@ export interface Abilities {
   readonly cpuV4: boolean
   readonly loadAcquire: boolean
   readonly atomics: boolean
+  /** Whether functions of maps give 64 bits: before 6.4 they gave an int, and the upper half of r0 was zero. */
+  readonly longResults: boolean
+  /** Whether csum_diff gives a folded sum, as from 6.13 on. */
+  readonly foldedSums: boolean
 }
 
 export interface Step {
@@ -184,7 +188,8 @@ const atomicAccess = (s: Step, base: number, offset: number, abilities: Abilitie
 const refill = (from: number): ReadonlyArray<Uint8Array> =>
   [1, 2, 3, 4, 5].map((register) => ldx(sizes.BPF_DW, register, from, from === 10 ? -8 * register : 8 * register))
 
-const onHash = (s: Step): ReadonlyArray<Uint8Array> => {
+const onHash = (s: Step, abilities: Abilities): ReadonlyArray<Uint8Array> => {
+  const narrow = abilities.longResults ? [] : [slot(BPF_ALU | alu.BPF_MOV | REGISTER, 0, 0, 0, 0)]
   const key = [stx(sizes.BPF_W, 10, s.src, -68), ...wideLoad(1, HASH, 0, pseudo.BPF_PSEUDO_MAP_FD), mov(2, 10)]
   // Few keys, so that they meet again.
   const few = [slot(BPF_ALU | alu.BPF_AND, s.src, 0, 0, 3)]
@@ -198,10 +203,11 @@ const onHash = (s: Step): ReadonlyArray<Uint8Array> => {
         addImmediate(3, -64),
         movImmediate(4, s.place % 3),
         call(BPF_FUNC_map_update_elem),
+        ...narrow,
         ...refill(10)
       ]
     case 1:
-      return [...few, ...key, addImmediate(2, -68), call(BPF_FUNC_map_delete_elem), ...refill(10)]
+      return [...few, ...key, addImmediate(2, -68), call(BPF_FUNC_map_delete_elem), ...narrow, ...refill(10)]
     default:
       return [
         ...few,
@@ -218,8 +224,8 @@ const onHash = (s: Step): ReadonlyArray<Uint8Array> => {
   }
 }
 
-const onHelper = (s: Step, recipe: Recipe): ReadonlyArray<Uint8Array> => {
-  if (s.operation % 2 === 0 && recipe.type === "sched_cls") {
+const onHelper = (s: Step, recipe: Recipe, abilities: Abilities): ReadonlyArray<Uint8Array> => {
+  if (s.operation % 2 === 0 && recipe.type === "sched_cls" && abilities.foldedSums) {
     return [
       mov(1, 10),
       addImmediate(1, -64),
@@ -298,9 +304,9 @@ const inMain = (s: Step, recipe: Recipe, abilities: Abilities): ReadonlyArray<Sl
     case 20:
       return atomicAccess(s, 9, (s.place % 8) * 8, abilities)
     case 21:
-      return onHash(s)
+      return onHash(s, abilities)
     case 22:
-      return onHelper(s, recipe)
+      return onHelper(s, recipe, abilities)
     case 23:
       return variable(s, 9, abilities)
     case 24:
