@@ -196,7 +196,8 @@ const holds = (cases: ReadonlyArray<Case>) =>
         Effect.catchTag("VerifierError", (error) => Effect.succeed(isNew ? error.message : "rejected")),
         Effect.catchTag("SystemCallError", (error) => Effect.succeed(isNew ? error.message : "rejected"))
       )
-      expect(outcome, `${text}, on ${version.release}`).toBe(isNew ? expected : "rejected")
+      // Stable series take over an instruction now and then: then it must do what it does elsewhere.
+      expect(isNew ? [expected] : [expected, "rejected"], `${text}, on ${version.release}`).toContain(outcome)
     }
   })
 
