@@ -24,7 +24,8 @@ import type { Layout, LayoutError } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { acquireAccess, assertLive, refused } from "./internal/access.ts"
 import { exactBytes } from "./internal/codec.ts"
-import { caught, extend } from "./internal/handle.ts"
+import { extend } from "./internal/handle.ts"
+import { inline } from "./internal/inline.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
 
 /**
@@ -58,15 +59,11 @@ export const define = <V>(options: Options<V>): Definition<BloomFilter<V>> => {
   return defineMap(spec, (opened) =>
     Effect.map(acquireAccess(opened, exactBytes(0, "key"), value), (access) => {
       const { elements } = access
-      const call = <A>(v: V, f: () => A): Effect.Effect<A, LayoutError | SystemCallError> =>
-        Effect.suspend(() => {
-          try {
-            assertLive(access)
-            value.write(elements.value.view, elements.value.bytes, 0, v)
-            return Effect.succeed(f())
-          } catch (error) {
-            return caught(error) as never
-          }
+      const call = <A>(v: V, f: () => A) =>
+        inline<A, LayoutError | SystemCallError>(() => {
+          assertLive(access)
+          value.write(elements.value.view, elements.value.bytes, 0, v)
+          return f()
         })
       return extend(opened.map, {
         value,

@@ -19,6 +19,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Struct from "effect/Struct"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, u64 } from "../layout/Layout.ts"
@@ -57,6 +58,17 @@ export interface Options<V> extends Omit<DefineOptions, "maxEntries"> {
   readonly value: Layout<V>
 }
 
+const operations = [
+  "lookup",
+  "lookupUnsafe",
+  "update",
+  "updateUnsafe",
+  "entries",
+  "keys",
+  "values",
+  "count"
+] as const
+
 /** Cgroup storage as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <V>(options: Options<V>): Definition<CgroupStorage<V>> => {
   const { value } = options
@@ -66,8 +78,7 @@ export const define = <V>(options: Options<V>): Definition<CgroupStorage<V>> => 
     (opened) =>
       Effect.map(
         acquireKeyed(opened, u64, value),
-        ({ count, entries, keys, lookup, lookupUnsafe, update, updateUnsafe, values }) =>
-          extend(opened.map, { value, lookup, lookupUnsafe, update, updateUnsafe, entries, keys, values, count })
+        (keyed) => extend(opened.map, { value, ...Struct.pick(keyed, operations) })
       )
   )
 }
@@ -76,12 +87,14 @@ export const define = <V>(options: Options<V>): Definition<CgroupStorage<V>> => 
 export const definePerCpu = <V>(options: Options<V>): Definition<PerCpuCgroupStorage<V>> => {
   const { value } = options
   const common = commonSpec("percpu_cgroup_storage", { ...options, maxEntries: 0 })
-  return defineMap({ ...common, keySize: 8, valueSize: value.size }, (opened) =>
-    Effect.map(
-      acquireKeyed(opened, u64, perCpu(value, opened.kernel.possibleCpus)),
-      ({ count, entries, keys, lookup, lookupUnsafe, update, updateUnsafe, values }) =>
-        extend(opened.map, { value, lookup, lookupUnsafe, update, updateUnsafe, entries, keys, values, count })
-    ))
+  return defineMap(
+    { ...common, keySize: 8, valueSize: value.size },
+    (opened) =>
+      Effect.map(
+        acquireKeyed(opened, u64, perCpu(value, opened.kernel.possibleCpus)),
+        (keyed) => extend(opened.map, { value, ...Struct.pick(keyed, operations) })
+      )
+  )
 }
 
 /**

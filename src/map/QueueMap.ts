@@ -24,8 +24,9 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { acquireAccess, assertLive, refused } from "./internal/access.ts"
-import { caught, extend } from "./internal/handle.ts"
+import { extend } from "./internal/handle.ts"
 import { exactBytes } from "./internal/codec.ts"
+import { inline } from "./internal/inline.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
 
 /**
@@ -64,31 +65,22 @@ export const define = <V, const T extends "queue" | "stack" = "queue">(
       Effect.map(acquireAccess(opened, exactBytes(0, "key"), value), (access) => {
         const { elements } = access
         const take = (command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_LOOKUP_AND_DELETE_ELEM", call: () => number) =>
-          Effect.suspend((): Effect.Effect<Option.Option<V>, LayoutError | SystemCallError> => {
-            try {
-              assertLive(access)
-              const result = call()
-              if (result >= 0) return Effect.succeedSome(value.read(elements.value.view, elements.value.bytes, 0))
-              if (result === -errno.ENOENT) return Effect.succeedNone
-              throw refused(access, command, result)
-            } catch (error) {
-              return caught(error) as never
-            }
+          inline<Option.Option<V>, LayoutError | SystemCallError>(() => {
+            assertLive(access)
+            const result = call()
+            if (result >= 0) return Option.some(value.read(elements.value.view, elements.value.bytes, 0))
+            if (result === -errno.ENOENT) return Option.none()
+            throw refused(access, command, result)
           })
         return extend(opened.map as BpfMap<T>, {
           value,
           push: (v: V, pushOptions?: { readonly evict?: boolean }) =>
-            Effect.suspend((): Effect.Effect<void, LayoutError | SystemCallError> => {
-              try {
-                assertLive(access)
-                value.write(elements.value.view, elements.value.bytes, 0, v)
-                const { BPF_ANY, BPF_EXIST } = bpf_map_update_flags
-                const result = elements.update(pushOptions?.evict === true ? BPF_EXIST : BPF_ANY)
-                if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
-                return Effect.void
-              } catch (error) {
-                return caught(error) as never
-              }
+            inline<void, LayoutError | SystemCallError>(() => {
+              assertLive(access)
+              value.write(elements.value.view, elements.value.bytes, 0, v)
+              const { BPF_ANY, BPF_EXIST } = bpf_map_update_flags
+              const result = elements.update(pushOptions?.evict === true ? BPF_EXIST : BPF_ANY)
+              if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
             }),
           pop: take("BPF_MAP_LOOKUP_AND_DELETE_ELEM", () => elements.lookupAndDelete(0)),
           peek: take("BPF_MAP_LOOKUP_ELEM", () => elements.lookup(0))

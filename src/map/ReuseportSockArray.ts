@@ -18,12 +18,12 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Kernel } from "../kernel/Kernel.ts"
-import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { u32, u64 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, type Descriptor, fdOf, type ReadableSlots, type Slots } from "./internal/slots.ts"
+import { acquireSlots, type Descriptor, type ReadableSlots, type Slots, wideFdOf } from "./internal/slots.ts"
 
 /** A reuseport socket array of this process. Sockets are put in by their descriptors, and read back as cookies. */
 export interface ReuseportSockArray
@@ -32,16 +32,14 @@ export interface ReuseportSockArray
 
 /** A reuseport socket array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<ReuseportSockArray> =>
-  defineMap({ ...commonSpec("reuseport_sockarray", options), keySize: 4, valueSize: 8 }, (opened) => {
-    const valueOf = (object: Descriptor): bigint | InvalidArgument => {
-      const fd = fdOf(object)
-      return fd instanceof InvalidArgument ? fd : BigInt(fd)
-    }
-    return Effect.map(
-      acquireSlots(opened, u32, u64, valueOf),
-      ({ keyed, slots }) => extend(opened.map, { ...slots, lookupId: keyed.lookup })
-    )
-  })
+  defineMap(
+    { ...commonSpec("reuseport_sockarray", options), keySize: 4, valueSize: 8 },
+    (opened) =>
+      Effect.map(
+        acquireSlots(opened, u32, u64, wideFdOf),
+        ({ keyed, slots }) => extend(opened.map, { ...slots, lookupId: keyed.lookup })
+      )
+  )
 
 /**
  * Creates a reuseport socket array, closed with the scope.

@@ -20,12 +20,12 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Kernel } from "../kernel/Kernel.ts"
-import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, u32, u64 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, type Descriptor, fdOf, type ReadableSlots, type Slots } from "./internal/slots.ts"
+import { acquireSlots, type Descriptor, type ReadableSlots, type Slots, wideFdOf } from "./internal/slots.ts"
 import type { Iterate } from "./MapOperations.ts"
 
 /** A sockmap or sockhash of this process. `entries` pairs keys with cookies. */
@@ -37,12 +37,6 @@ export interface SockMap<K, T extends "sockmap" | "sockhash" = "sockmap" | "sock
     Pick<Iterate<K, bigint>, "entries" | "keys" | "count">
 {}
 
-/** A descriptor as the 64 bits that kinds take which give a cookie back. */
-const wideFd = (object: Descriptor): bigint | InvalidArgument => {
-  const fd = fdOf(object)
-  return fd instanceof InvalidArgument ? fd : BigInt(fd)
-}
-
 const defineKind = <K, const T extends "sockmap" | "sockhash">(
   type: T,
   key: Layout<K>,
@@ -50,7 +44,7 @@ const defineKind = <K, const T extends "sockmap" | "sockhash">(
 ): Definition<SockMap<K, T>> =>
   // With values of 4 bytes the kernel takes descriptors, but gives nothing back.
   defineMap<T, SockMap<K, T>>({ ...commonSpec(type, options), keySize: key.size, valueSize: 8 }, (opened) =>
-    Effect.map(acquireSlots(opened, key, u64, wideFd), ({ keyed, slots }) =>
+    Effect.map(acquireSlots(opened, key, u64, wideFdOf), ({ keyed, slots }) =>
       extend(opened.map, {
         ...slots,
         lookupId: keyed.lookup,

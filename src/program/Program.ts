@@ -115,13 +115,13 @@ export const load = <T extends ProgramType>(
     const invalid = checkName("name", spec.name) ?? checkFlags(spec)
     if (invalid !== undefined) return yield* invalid
     const program = yield* Effect.fromResult(Asm.assemble(spec.instructions))
-    const mapFds = yield* Effect.fromResult(findMaps(program, options?.maps ?? {}))
     const btf = yield* typesFor(kernel, spec, program, options?.btf)
     const attachment = yield* Effect.fromResult(attachmentOf(spec, btf))
     const patched = btf === undefined
       ? { bytes: program.bytes, poisoned: new Map<number, RelocationError>() }
       : yield* Effect.fromResult(patch(program, btf))
-    const bytes = withMaps(patched.bytes, mapFds)
+    // Last of all: a map that closes meanwhile must not leave the number of another's descriptor here.
+    const bytes = withMaps(patched.bytes, yield* Effect.fromResult(findMaps(program, options?.maps ?? {})))
     return handle(yield* loadProgram(kernel, { ...patched, spec, program, bytes, attachment }), spec.type, spec.name)
   })
 

@@ -2,6 +2,7 @@ import { beforeEach, describe } from "@effect/vitest"
 import { faults } from "../behaviour/faults.ts"
 import { maps } from "../behaviour/maps.ts"
 import { pinning } from "../behaviour/pinning.ts"
+import { programFaults } from "../behaviour/programFaults.ts"
 import { programs } from "../behaviour/programs.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
@@ -15,6 +16,7 @@ describe("this machine's kernel", () => {
   describe("pinning", () => pinning(real))
   describe("programs", () => programs(real))
   describe("rejections", () => rejections(real))
+  if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))
 })

@@ -2,6 +2,7 @@ import { describe } from "@effect/vitest"
 import { faults } from "../behaviour/faults.ts"
 import { maps } from "../behaviour/maps.ts"
 import { pinning } from "../behaviour/pinning.ts"
+import { programFaults } from "../behaviour/programFaults.ts"
 import { programs } from "../behaviour/programs.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
@@ -13,6 +14,7 @@ describe("the simulated kernel", () => {
   describe("pinning", () => pinning(simulated))
   describe("programs", () => programs(simulated))
   describe("rejections", () => rejections(simulated))
+  describe("failing calls of programs", () => programFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
   describe("faults", () => faults(executeOnSimulated))
   describe("faults, with tracefs not mounted", () => faults(executeOnUnmounted))

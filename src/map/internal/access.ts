@@ -10,7 +10,7 @@ import type { MapKind } from "../../spec/MapSpec.ts"
 import type { UpdateMode, UpdateOptions } from "../MapOperations.ts"
 import type { Codec } from "./codec.ts"
 import { acquireElements, elementCall, type Elements } from "./elements.ts"
-import { closedError, describe, type Opened } from "./handle.ts"
+import { closedError, type Opened } from "./handle.ts"
 import { kindOf } from "./info.ts"
 
 /** An opened map, ready for calls. */
@@ -47,11 +47,6 @@ export const flagsOf = (options: UpdateOptions | undefined): number =>
     ? 0
     : (modes[options.mode ?? "any"] ?? 0) | (options.lock === true ? bpf_map_update_flags.BPF_F_LOCK : 0)
 
-const hints: { readonly [number: number]: string } = {
-  [errno.EEXIST]: "The key is present, and the mode is noexist",
-  [errno.ENOENT]: "The key is absent, and the mode is exist"
-}
-
 /** The error of a refused operation on an element. */
 export const refused = (
   access: Opened,
@@ -62,10 +57,10 @@ export const refused = (
     | "BPF_MAP_LOOKUP_AND_DELETE_ELEM"
     | "BPF_MAP_GET_NEXT_KEY",
   result: number,
-  features?: ReadonlyArray<FeatureName>
+  options?: { readonly flags?: number; readonly features?: ReadonlyArray<FeatureName> }
 ): SystemCallError => {
-  const error = toError(access.kernel, elementCall(access, command, features), result)
-  const hint = command === "BPF_MAP_UPDATE_ELEM" ? updateHint(access, error.errno) : undefined
+  const error = toError(access.kernel, elementCall(access, command, options?.features), result)
+  const hint = command === "BPF_MAP_UPDATE_ELEM" ? updateHint(access, error.errno, options?.flags ?? 0) : undefined
   return hint === undefined ? error : new SystemCallError({ ...error, hint })
 }
 
@@ -85,12 +80,16 @@ const indexed: ReadonlySet<MapKind> = new Set<MapKind>([
 ])
 
 /** What a refused update means: E2BIG is an index beyond an array's end, or a full map, as ENOSPC is for a trie. */
-const updateHint = ({ map: { spec } }: Opened, number: number): string | undefined => {
+const updateHint = ({ map: { spec } }: Opened, number: number, flags: number): string | undefined => {
   const { maxEntries, type } = spec
-  if (number !== errno.E2BIG && !(number === errno.ENOSPC && kindOf(type) === "lpm_trie")) return hints[number]
-  return indexed.has(kindOf(type))
-    ? `Indices of this map are below ${maxEntries}`
-    : `The map is full: ${maxEntries} of ${maxEntries} entries`
+  if (number === errno.E2BIG || (number === errno.ENOSPC && kindOf(type) === "lpm_trie")) {
+    return indexed.has(kindOf(type))
+      ? `Indices of this map are below ${maxEntries}`
+      : `The map is full: ${maxEntries} of ${maxEntries} entries`
+  }
+  if (number === errno.EEXIST && (flags & modes.noexist) !== 0) return "The key is present, and the mode is noexist"
+  if (number === errno.ENOENT && (flags & modes.exist) !== 0) return "The key is absent, and the mode is exist"
+  return undefined
 }
 
 /** Throws for a handle whose scope has closed: its memory may be another's by now. */
@@ -98,4 +97,6 @@ export const assertLive = (access: { readonly elements: Elements } & Opened): vo
   if (!access.elements.isLive()) throw closedError(access.map.spec)
 }
 
-export { describe }
+/** What kernels and kinds without batches answer: EINVAL for an unknown command, ENOTSUPP for a kind. */
+export const lacksBatches = (result: number): boolean =>
+  result === -errno.EINVAL || result === -errno.ENOTSUPP || result === -errno.EOPNOTSUPP

@@ -11,9 +11,9 @@ import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import * as Layout from "../../layout/Layout.ts"
 import { BatchError } from "../MapError.ts"
 import type { DeleteMany, SetMany, UpdateOptions } from "../MapOperations.ts"
-import { type Access, describe, flagsOf, refused } from "./access.ts"
+import { type Access, flagsOf, lacksBatches, refused } from "./access.ts"
 import type { Codec } from "./codec.ts"
-import { closedError } from "./handle.ts"
+import { closedError, describe } from "./handle.ts"
 
 /** Rows to be written: how many, and what writes those from `from` to `to` at the start of a block. */
 interface Rows {
@@ -78,9 +78,6 @@ interface Operation {
   readonly skips: (result: number) => boolean
 }
 
-const lacksBatches = (result: number): boolean =>
-  result === -errno.EINVAL || result === -errno.ENOTSUPP || result === -errno.EOPNOTSUPP
-
 /** Batches are for any key, absent or present: other modes are EINVAL. */
 const takesFlags = ({ flags }: Operation): boolean => (flags & ~bpf_map_update_flags.BPF_F_LOCK) === 0
 
@@ -138,7 +135,7 @@ const runAll = (
 
     let done = 0
     const failed = (row: number, result: number): BatchError =>
-      failedAt(access, operation, row, done, refused(access, operation.command, result))
+      failedAt(access, operation, row, done, refused(access, operation.command, result, operation))
     const singly = (start: number, from: number, count: number): BatchError | undefined => {
       for (let row = from; row < count; row++) {
         const result = one(row)

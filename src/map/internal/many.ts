@@ -115,7 +115,7 @@ const writeByProgram = <K, V>(
     if (result < 0) return failed(start, refused(access, "BPF_MAP_UPDATE_ELEM", result))
     for (let i = 0; i < count; i++) {
       const answer = view.getInt32(results + i * 4, true)
-      if (answer < 0) return failed(start + i, refused(access, "BPF_MAP_UPDATE_ELEM", answer))
+      if (answer < 0) return failed(start + i, refused(access, "BPF_MAP_UPDATE_ELEM", answer, { flags }))
     }
     if (bad !== undefined) return bad
   }

@@ -1,5 +1,5 @@
-// Walking over a map a page at a time: by BPF_MAP_LOOKUP_BATCH, or key by key where there is no such thing, or no good one. A page lies in
-// memory that the next one overwrites: it is decoded before the walk goes on.
+// Walking over a map a page at a time: by BPF_MAP_LOOKUP_BATCH, or key by key where there is no such thing, or no good
+// one. A page lies in memory that the next one overwrites: it is decoded before the walk goes on.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
@@ -11,7 +11,8 @@ import type { Block } from "../../kernel/Kernel.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { IterationAborted } from "../MapError.ts"
-import { type Access, assertLive, describe, refused } from "./access.ts"
+import { type Access, assertLive, lacksBatches, refused } from "./access.ts"
+import { describe } from "./handle.ts"
 import { kindOf } from "./info.ts"
 
 /** Entries of a map, in the memory of its walk. */
@@ -34,10 +35,6 @@ const mostEntries = ({ maxEntries }: MapSpec): number => maxEntries === 0 ? Numb
 
 const capacityOf = ({ key, map, value }: Access<any, any>): number =>
   Math.max(1, Math.min(mostEntries(map.spec), Math.max(FEWEST, Math.floor(PAGE_BYTES / (key.size + value.size)))))
-
-/** What kernels and kinds without batches answer: EINVAL for an unknown command, ENOTSUPP for a kind. */
-const lacksBatches = (result: number): boolean =>
-  result === -errno.EINVAL || result === -errno.ENOTSUPP || result === -errno.EOPNOTSUPP
 
 /**
  * Kinds that are walked by batches, where there are any. In others the place of a walk is a key, of which the kernel knows
@@ -78,7 +75,7 @@ const step = <A>(f: () => A): Effect.Effect<A, IterationAborted | SystemCallErro
     }
   })
 
-/** By batches. Gives `undefined` for the whole walk where there are none; `command` may remove what it gives. */
+/** By batches, which remove what they give if it `drains`. */
 const byBatches = (access: Access<any, any>, drains: boolean) =>
   Effect.gen(function*() {
     const { kernel, map } = access

@@ -43,7 +43,7 @@ export const updates = <K, V>(access: Access<K, V>): Update<K, V> => {
     key.write(keyView, keyBytes, 0, k)
     value.write(valueView, valueBytes, 0, v)
     const result = elements.update(flags)
-    if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
+    if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result, { flags })
   }
   return {
     update: (k: K, v: V, options?: UpdateOptions) => inline(() => update(k, v, flagsOf(options))),
@@ -71,7 +71,7 @@ export const deletes = <K, V>(access: Access<K, V>): Delete<K, V> => {
         const result = elements.lookupAndDelete(lockFlag(options))
         if (result >= 0) return Option.some(value.read(elements.value.view, elements.value.bytes, 0))
         if (result === -errno.ENOENT) return none
-        throw refused(access, "BPF_MAP_LOOKUP_AND_DELETE_ELEM", result, ["hashLookupAndDelete"])
+        throw refused(access, "BPF_MAP_LOOKUP_AND_DELETE_ELEM", result, { features: ["hashLookupAndDelete"] })
       })
   }
 }

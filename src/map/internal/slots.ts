@@ -45,6 +45,12 @@ export const fdOf = (object: Descriptor): number | InvalidArgument => {
     })
 }
 
+/** As `fdOf`, in the 64 bits that kinds take which give a cookie back. */
+export const wideFdOf = (object: Descriptor): bigint | InvalidArgument => {
+  const fd = fdOf(object)
+  return fd instanceof InvalidArgument ? fd : BigInt(fd)
+}
+
 /** Slots that hold the value as an integer: a descriptor when written. `A` is how it is read. */
 export const acquireSlots = <K, A, O>(
   opened: Opened,

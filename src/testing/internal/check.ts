@@ -1,7 +1,8 @@
 // What is checked when a program is loaded, in the manner of the kernel's verifier and with its words. It knows less than
 // the verifier does: where it is in doubt it accepts, and what is wrong then is still caught as the program runs.
-import { CALL, calls } from "./interpreter/code.ts"
-import { helperName, line } from "./checker/disassemble.ts"
+import { helperNameOf } from "../../isa/internal/text/print.ts"
+import { CALL, calls } from "../../isa/opcodes.ts"
+import { logLine } from "./checker/logLine.ts"
 import { explore, type Explored } from "./checker/explore.ts"
 import { Rejected, type Subject } from "./checker/path.ts"
 import { checkStructure, reject, type Rejection } from "./checker/structure.ts"
@@ -12,15 +13,15 @@ export type { Rejection } from "./checker/structure.ts"
 /** Helpers that do not exist, or not here; and kernel functions, which do not exist here at all. */
 const checkCallees = ({ code, helpers }: Subject): Rejection | undefined => {
   for (let pc = 0; pc < code.length; pc++) {
-    if (code.opcodes[pc] !== CALL || code.src[pc] === calls.program) continue
+    if (code.opcodes[pc] !== CALL || code.src[pc] === calls.BPF_PSEUDO_CALL) continue
     const id = code.immediates[pc]!
-    if (code.src[pc] === calls.kfunc) {
-      return reject(line(code, pc), `the simulated kernel has no kernel functions: kernel-function#${id}`)
+    if (code.src[pc] === calls.BPF_PSEUDO_KFUNC_CALL) {
+      return reject(logLine(code, pc), `the simulated kernel has no kernel functions: kernel-function#${id}`)
     }
     if (helpers.has(id)) continue
-    const name = helperName(id)
+    const name = helperNameOf(id)
     return reject(
-      line(code, pc),
+      logLine(code, pc),
       name === undefined ? `invalid func unknown#${id}` : `the simulated kernel has no helper ${name}#${id}`
     )
   }

@@ -1,19 +1,14 @@
 // Every system call of a scenario over maps, failed in turn.
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
-import type { ErrnoName } from "../../../src/abi/errno.ts"
 import {
+  Arena,
   ArrayMap,
   BpfFs,
   BpfMap,
   BytesMap,
-  Faults,
-  type Features,
   HashMap,
   Kernel,
   Layout,
@@ -22,10 +17,10 @@ import {
   PerCpuHashMap,
   QueueMap
 } from "../../../src/index.ts"
+import { errorsFor, type Failing, failingCalls, holds } from "../../support/failingCalls.ts"
 import { acquireFolder } from "../../support/folders.ts"
 import type { Test } from "../../support/kernels.ts"
 import { lacking } from "../../support/olderKernel.ts"
-import { track } from "../../support/tracked.ts"
 
 const u32 = Layout.u32
 const definition = HashMap.define({ name: "faulty", key: u32, value: u32, maxEntries: 200, btf: true })
@@ -44,8 +39,6 @@ const many = (count: number) =>
     expect(yield* map.count).toBe(count / 2)
     expect(yield* map.clear).toBe(count / 2)
   })
-
-const byPrograms = many(64)
 
 const single = Effect.gen(function*() {
   const map = yield* PerCpuHashMap.make({ name: "faulty", key: u32, value: u32, maxEntries: 4 })
@@ -92,6 +85,16 @@ const pinned = (folder: string) =>
     expect(yield* BpfFs.unpin(`${folder}/map`)).toBe(true)
   })
 
+const sharedMemory = Arena.define({ name: "faulty", maxEntries: 1 })
+
+const arena = Effect.gen(function*() {
+  const made = yield* BpfMap.create(sharedMemory)
+  const map = yield* BpfMap.fromFd(sharedMemory, made.fd)
+  const { view } = yield* Arena.memory(map)
+  view.setUint32(0, 7, true)
+  expect(view.getUint32(0, true)).toBe(7)
+})
+
 const tasks = Effect.gen(function*() {
   const marks = yield* LocalStorage.make({ type: "task_storage", name: "faulty", value: u32 })
   const self = yield* LocalStorage.openTask(process.pid)
@@ -99,79 +102,19 @@ const tasks = Effect.gen(function*() {
   expect(yield* marks.lookup(self)).toEqual(Option.some(1))
 })
 
-type Scenario = Effect.Effect<unknown, unknown, Kernel.Kernel | Scope.Scope>
-
-/** What a scenario comes to, what it called, and what it left open. */
-const runWith = (scenario: Scenario, decide: Faults.Decide) =>
-  Effect.gen(function*() {
-    const tracked = track(yield* Kernel.Kernel)
-    const calls: Array<string> = []
-    const kernel = Faults.wrap(tracked.kernel, (call) => {
-      calls.push(call.name)
-      return decide(call)
-    })
-    const exit = yield* Effect.exit(Effect.scoped(scenario).pipe(Effect.provideService(Kernel.Kernel, kernel)))
-    return { calls, exit, open: tracked.open() }
-  })
-
-const describeExit = (exit: Exit.Exit<unknown, unknown>): string =>
-  Exit.isSuccess(exit) ? "success" : Cause.pretty(exit.cause)
-
-const errors = ["EPERM", "ENOMEM", "EINTR", "EBUSY"] as const satisfies ReadonlyArray<ErrnoName>
-const typed = ["SystemCallError", "BatchError", "InvalidArgument", "MapMismatch", "IterationAborted"]
-
-/** Each call that a scenario makes failed with an error: a typed failure or a success, and nothing left. */
-const holds = (scenario: Scenario, error: typeof errors[number], before: Effect.Effect<unknown>) =>
-  Effect.gen(function*() {
-    const { kind } = yield* Kernel.Kernel
-    const { calls, exit, open } = yield* runWith(scenario, () => undefined)
-    expect(describeExit(exit)).toBe("success")
-    expect(open).toEqual([])
-    // Linux takes its time to free what was made, and a simulated verifier to follow loops: there, each call fails with
-    // one of the errors.
-    const isSlow = kind === "linux" || scenario === byPrograms
-    const [first, step] = isSlow ? [1 + errors.indexOf(error), errors.length] : [1, 1]
-    let failures = 0
-    for (let n = first; n <= calls.length; n += step) {
-      yield* before
-      const outcome = yield* runWith(scenario, ({ index }) => index === n ? error : undefined)
-      const where = `call ${n} (${calls[n - 1]}): ${describeExit(outcome.exit)}`
-      expect(outcome.open, where).toEqual([])
-      if (Exit.isSuccess(outcome.exit)) continue
-      failures++
-      for (const reason of outcome.exit.cause.reasons) {
-        expect(reason._tag, where).toBe("Fail")
-        if (reason._tag === "Fail") expect(typed, where).toContain((reason.error as { _tag: string })._tag)
-      }
-    }
-    if (error === "EINTR") expect(failures).toBe(0)
-    else expect(failures).toBeGreaterThan(1)
-  })
-
-const scenarios: ReadonlyArray<readonly [name: string, scenario: Scenario, needs?: Features.FeatureName]> = [
-  ["many entries are written, read, walked and removed by programs", byPrograms],
-  ["many entries are written, read, walked and removed by batches", many(8)],
-  ["many entries are written, read, walked and removed one by one", lacking({ batches: true })(many(6))],
-  ["per-CPU maps and queues are used", single],
-  ["views are made and maps frozen", views],
-  ["maps of maps are made, and maps opened", nested],
-  ["tasks are given values", tasks, "taskStorage"]
+const scenarios: ReadonlyArray<Failing> = [
+  { name: "many entries are written, read, walked and removed by programs", run: many(64), isSlow: true },
+  { name: "many entries are written, read, walked and removed by batches", run: many(8) },
+  { name: "many entries are written, read, walked and removed one by one", run: lacking({ batches: true })(many(6)) },
+  { name: "per-CPU maps and queues are used", run: single },
+  { name: "views are made and maps frozen", run: views },
+  { name: "maps of maps are made, and maps opened", run: nested },
+  { name: "tasks are given values", run: tasks, needs: "taskStorage" },
+  { name: "an arena is made, opened again and mapped", run: arena, needs: "arena" }
 ]
 
-/** The errors that a scenario's calls fail with. Where a kernel is emulated that takes minutes: there each has one. */
-const errorsFor = (scenario: number): ReadonlyArray<typeof errors[number]> =>
-  process.env["FAULTS"] === "in turn" ? [errors[scenario % errors.length]!] : errors
-
 export const mapFaults = (test: Test): void => {
-  for (const [index, [name, scenario, needs]] of scenarios.entries()) {
-    for (const error of errorsFor(index)) {
-      test(
-        `any one call that fails with ${error} while ${name} does no harm`,
-        () => holds(scenario, error, Effect.void),
-        needs === undefined ? {} : { needs }
-      )
-    }
-  }
+  failingCalls(test, scenarios)
 
   for (const error of errorsFor(scenarios.length)) {
     test(`any one call that fails with ${error} while maps are pinned does no harm`, () =>
@@ -179,7 +122,8 @@ export const mapFaults = (test: Test): void => {
         const kernel = yield* Kernel.Kernel
         const folder = yield* acquireFolder
         yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.unmount(folder)))
-        yield* holds(pinned(folder), error, Effect.sync(() => kernel.unlink(`${folder}/map`)))
+        const before = Effect.sync(() => kernel.unlink(`${folder}/map`))
+        yield* holds({ name: "maps are pinned", run: pinned(folder), before }, error)
       }))
   }
 }

@@ -173,6 +173,9 @@ for (const [name, id] of Object.entries(bpf_func_id)) {
   if (!name.startsWith("__")) helperNames[id] = `bpf_${name.slice("BPF_FUNC_".length)}`
 }
 
+/** A helper's name as C has it, such as `bpf_map_lookup_elem`; `undefined` for an unknown number. */
+export const helperNameOf = (id: number): string | undefined => helperNames[id]
+
 printers[CALL] = (dst, src, offset, immediate) => {
   if (dst !== 0) return undefined
   if (src === calls.BPF_PSEUDO_KFUNC_CALL) {

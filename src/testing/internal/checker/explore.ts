@@ -1,9 +1,20 @@
 // Follows all paths of a program, as the verifier does: what each register holds is carried along, branches that cannot
 // be taken are left out, and a path ends where another went before with no less.
-import { atomics, classes, modes, pseudo, sizes, WIDE_LOAD } from "../../../isa/opcodes.ts"
-import { CALL, calls, EXIT, isGoto, isJump, MAY_GOTO, targetOf } from "../interpreter/code.ts"
+import {
+  atomics,
+  CALL,
+  calls,
+  classes,
+  CONDITIONAL_JUMP,
+  EXIT,
+  modes,
+  pseudo,
+  sizes,
+  WIDE_LOAD
+} from "../../../isa/opcodes.ts"
+import { isGoto, isJump, targetOf } from "../interpreter/code.ts"
 import { branch } from "./branches.ts"
-import { line } from "./disassemble.ts"
+import { logLine } from "./logLine.ts"
 import { callHelper } from "./helperCalls.ts"
 import { effects, liveness, meetingPoints } from "./liveness.ts"
 import { checkAccess } from "./memoryAccess.ts"
@@ -86,7 +97,7 @@ class Explorer implements Path {
   readonly newId = (): number => ++this.ids
 
   readonly reject = (...lines: ReadonlyArray<string>): never => {
-    throw new Rejected([...this.trace.map((pc) => line(this.code, pc)), ...lines], "EACCES")
+    throw new Rejected([...this.trace.map((pc) => logLine(this.code, pc)), ...lines], "EACCES")
   }
 
   /** Follows everything. Throws `Rejected`. */
@@ -322,7 +333,7 @@ class Explorer implements Path {
       state.pc = targetOf(code, pc)
       return true
     }
-    if (opcode === MAY_GOTO) {
+    if (opcode === CONDITIONAL_JUMP) {
       const out = copyState(state)
       out.pc = targetOf(code, pc)
       this.later(out)
@@ -338,7 +349,7 @@ class Explorer implements Path {
   private call(pc: number): boolean {
     const { code, state } = this
     const id = code.immediates[pc]!
-    if (code.src[pc] === calls.program) {
+    if (code.src[pc] === calls.BPF_PSEUDO_CALL) {
       if (state.locked) this.reject("function calls are not allowed while holding a lock")
       if (state.frames.length >= MOST_FRAMES) {
         this.reject(`the call stack of ${MOST_FRAMES + 1} frames is too deep !`)

@@ -1,8 +1,8 @@
 // Calls of helpers: what they are given, and what is known after them.
 import { bpf_func_id } from "../../../abi/generated/enums.ts"
 import { mapTypes } from "../../../abi/names.ts"
+import { helperNameOf } from "../../../isa/internal/text/print.ts"
 import type { SimulatedMap } from "../maps.ts"
-import { helperName } from "./disassemble.ts"
 import { checkAccess } from "./memoryAccess.ts"
 import type { Path } from "./path.ts"
 import { callbacks, type Prototype, prototypeOf } from "./prototypes.ts"
@@ -247,5 +247,5 @@ const checkMap = (path: Path, id: number, map: SimulatedMap): void => {
   const generic = id === bpf_func_id.BPF_FUNC_map_lookup_elem || id === bpf_func_id.BPF_FUNC_map_update_elem ||
     id === bpf_func_id.BPF_FUNC_map_delete_elem
   const bad = wanted === undefined ? generic && reserved.has(type) && !(type === "stack_trace") : wanted !== type
-  if (bad) path.reject(`cannot pass map_type ${mapTypes[type]} into func ${helperName(id)}#${id}`)
+  if (bad) path.reject(`cannot pass map_type ${mapTypes[type]} into func ${helperNameOf(id)}#${id}`)
 }

@@ -1,6 +1,6 @@
 // Which registers are read later, whatever happens before: two states that differ only in others are the same.
-import { alu, atomics, classes, jumps, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
-import { CALL, calls, type Code, EXIT, isGoto, isJump, MAY_GOTO } from "../interpreter/code.ts"
+import { alu, atomics, CALL, classes, CONDITIONAL_JUMP, EXIT, jumps, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
+import { type Code, isGoto, isJump } from "../interpreter/code.ts"
 import { argumentBits } from "./prototypes.ts"
 import { successors } from "./structure.ts"
 
@@ -38,10 +38,10 @@ export const effects = (code: Code, pc: number): { readonly reads: number; reado
     default:
       if (opcode === EXIT) return { reads: bit(0), writes: 0 }
       if (opcode === CALL) {
-        const helper = code.src[pc] === calls.helper
+        const helper = code.src[pc] === 0
         return { reads: helper ? argumentBits(code.immediates[pc]!) : ARGUMENTS, writes: bit(0) | ARGUMENTS }
       }
-      return { reads: operation === jumps.BPF_JA || opcode === MAY_GOTO ? 0 : dst | operand, writes: 0 }
+      return { reads: operation === jumps.BPF_JA || opcode === CONDITIONAL_JUMP ? 0 : dst | operand, writes: 0 }
   }
 }
 

@@ -1,19 +1,22 @@
 // What is checked before any path is followed: that opcodes exist and leave their unused fields zero, that jumps stay in
 // their function, and that every instruction can be reached.
-import { alu, atomics, classes, jumps, modes, pseudo, sizes, WIDE_LOAD } from "../../../isa/opcodes.ts"
 import {
+  alu,
+  atomics,
   CALL,
   calls,
-  type Code,
-  endOf,
+  classes,
+  CONDITIONAL_JUMP,
   EXIT,
-  isGoto,
-  isJump,
+  jumps,
   LONG_JUMP,
-  MAY_GOTO,
-  targetOf
-} from "../interpreter/code.ts"
-import { line } from "./disassemble.ts"
+  modes,
+  pseudo,
+  sizes,
+  WIDE_LOAD
+} from "../../../isa/opcodes.ts"
+import { type Code, endOf, isGoto, isJump, targetOf } from "../interpreter/code.ts"
+import { logLine } from "./logLine.ts"
 
 /** A rejection: the log that the kernel would write, whose last line is the reason. */
 export interface Rejection {
@@ -63,11 +66,16 @@ const wrongJump = (code: Code, pc: number): string | undefined => {
   const operation = opcode & 0xf0
   const [dst, src, offset, immediate] = [code.dst[pc]!, code.src[pc]!, code.offsets[pc]!, code.immediates[pc]!]
   if (opcode === CALL) {
-    const unused = dst !== 0 || (src !== calls.kfunc && offset !== 0) || src > calls.kfunc
+    const unused = dst !== 0 || (src !== calls.BPF_PSEUDO_KFUNC_CALL && offset !== 0) ||
+      src > calls.BPF_PSEUDO_KFUNC_CALL
     return unused ? "BPF_CALL uses reserved fields" : undefined
   }
   if (opcode === EXIT) return dst !== 0 || src !== 0 || immediate !== 0 ? "BPF_EXIT uses reserved fields" : undefined
-  if (opcode === MAY_GOTO) return dst !== 0 || src !== 0 || immediate !== 0 ? "invalid may_goto imm 0" : undefined
+  if (opcode === CONDITIONAL_JUMP) {
+    return dst !== 0 || src !== 0 || immediate !== 0
+      ? "invalid may_goto imm 0"
+      : undefined
+  }
   if (isGoto(opcode)) {
     const unused = dst !== 0 || src !== 0 || (opcode === LONG_JUMP ? offset !== 0 : immediate !== 0)
     return unused ? "BPF_JA uses reserved fields" : undefined
@@ -177,7 +185,7 @@ const wrongReach = (code: Code, middles: Uint8Array): Rejection | undefined => {
       if (code.opcodes[pc + 1] === 0) reached[pc + 1] = 1
       if (code.src[pc] === pseudo.BPF_PSEUDO_FUNC) work.push(Number(BigInt.asUintN(32, code.wide.get(pc)!)))
     }
-    if (opcode === CALL && code.src[pc] === calls.program) work.push(pc + 1 + code.immediates[pc]!)
+    if (opcode === CALL && code.src[pc] === calls.BPF_PSEUDO_CALL) work.push(pc + 1 + code.immediates[pc]!)
     for (const next of successors(code, pc)) {
       if (middles[next] === 1) return reject(`jump into the middle of ldimm64 insn ${next - 1}`)
       work.push(next)
@@ -200,8 +208,8 @@ export const checkStructure = (code: Code, followed: boolean): Rejection | undef
     const wrong = wrongInstruction(code, pc)
     // Other faults count only where a path leads to them: dead code may have them.
     const counts = !followed || /^unknown opcode|ld_imm64 insn|^BPF_LDX/.test(wrong ?? "")
-    if (wrong !== undefined && counts) return reject(line(code, pc), wrong)
-    if (code.opcodes[pc] === CALL && code.src[pc] === calls.program) {
+    if (wrong !== undefined && counts) return reject(logLine(code, pc), wrong)
+    if (code.opcodes[pc] === CALL && code.src[pc] === calls.BPF_PSEUDO_CALL) {
       const target = pc + 1 + code.immediates[pc]!
       if (target < 0 || target >= code.length) return reject(`call to invalid destination ${target}`)
     }

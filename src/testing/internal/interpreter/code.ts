@@ -1,17 +1,6 @@
 // A program as the simulated kernel keeps it: its slots decoded, and its wide loads holding the addresses of its maps.
-import { classes, jumps, pseudo, WIDE_LOAD } from "../../../isa/opcodes.ts"
+import { CALL, calls, classes, jumps, LONG_JUMP, pseudo, WIDE_LOAD } from "../../../isa/opcodes.ts"
 import { viewOf } from "../memory.ts"
-
-/** Jumps always, by the immediate: `gotol` of cpu v4. */
-export const LONG_JUMP = 0x06
-/** `may_goto` (BPF_JCOND): goes on until the loop has run often enough, and jumps then. */
-export const MAY_GOTO = 0xe5
-/** A call, of whatever the source register says. */
-export const CALL = classes.BPF_JMP | jumps.BPF_CALL
-export const EXIT = classes.BPF_JMP | jumps.BPF_EXIT
-
-/** What the source register of a call means (include/uapi/linux/bpf.h). */
-export const calls = { helper: 0, program: 1, kfunc: 2 } as const
 
 export interface Code {
   readonly name: string
@@ -34,7 +23,7 @@ const functionsOf = (code: Omit<Code, "functions">): ReadonlyArray<number> => {
   const found = new Set([0])
   for (let pc = 0; pc < code.length; pc++) {
     const opcode = code.opcodes[pc]!
-    if (opcode === CALL && code.src[pc] === calls.program) found.add(pc + 1 + code.immediates[pc]!)
+    if (opcode === CALL && code.src[pc] === calls.BPF_PSEUDO_CALL) found.add(pc + 1 + code.immediates[pc]!)
     if (opcode === WIDE_LOAD) {
       if (code.src[pc] === pseudo.BPF_PSEUDO_FUNC) found.add(pc + 1 + code.immediates[pc]!)
       pc++

@@ -1,7 +1,18 @@
 // Programs as JavaScript: one function for each of their functions, made when a program runs for the first time. Every
 // memory access finds its region by the upper half of the address and checks its bounds; the region that a base register
 // pointed to last is remembered in a local. Backward jumps count against a budget, so that no program runs for ever.
-import { atomics, classes, jumps, modes, sizes, WIDE_LOAD } from "../../../isa/opcodes.ts"
+import {
+  atomics,
+  CALL,
+  calls,
+  classes,
+  CONDITIONAL_JUMP,
+  EXIT,
+  jumps,
+  modes,
+  sizes,
+  WIDE_LOAD
+} from "../../../isa/opcodes.ts"
 import {
   arithmetic,
   immediate,
@@ -13,7 +24,7 @@ import {
   swap32
 } from "./arithmetic.ts"
 import { unsignedDivide, unsignedModulo } from "./arithmetic.ts"
-import { CALL, calls, type Code, endOf, EXIT, isGoto, isJump, MAY_GOTO, targetOf } from "./code.ts"
+import { type Code, endOf, isGoto, isJump, targetOf } from "./code.ts"
 import { wrongInstruction } from "../checker/structure.ts"
 import { NOWHERE } from "../memory.ts"
 import type { Helper } from "./helper.ts"
@@ -162,7 +173,7 @@ const callHelper = (id: number, arity: number): string => {
 }
 
 const call = (code: Code, pc: number, arity: (id: number) => number): string => {
-  if (code.src[pc] !== calls.program) return callHelper(code.immediates[pc]!, arity(code.immediates[pc]!))
+  if (code.src[pc] !== calls.BPF_PSEUDO_CALL) return callHelper(code.immediates[pc]!, arity(code.immediates[pc]!))
   return `S.budget=b;f${pc + 1 + code.immediates[pc]!}(${arguments_});b=S.budget;l0=X[0];h0=X[1];`
 }
 
@@ -224,7 +235,7 @@ const mayTrap = (code: Code, pc: number): boolean => {
 
 const jumpCondition = (code: Code, pc: number): string => {
   const opcode = code.opcodes[pc]!
-  if (opcode === MAY_GOTO) return "m--<=0"
+  if (opcode === CONDITIONAL_JUMP) return "m--<=0"
   const b = (opcode & 8) !== 0 ? register(code.src[pc]!) : immediate(code.immediates[pc]!)
   return condition(opcode & 0xf0, (opcode & 7) === classes.BPF_JMP32 ? 32 : 64, register(code.dst[pc]!), b)
 }

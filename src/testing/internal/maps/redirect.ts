@@ -60,14 +60,25 @@ const readOnly = (attributes: MapAttributes): MapAttributes => ({
   flags: attributes.flags | BPF_F_RDONLY_PROG
 })
 
+/** What an array of slots does with keys, whatever is in them. */
+const indexedSlots = (slots: Slots, maxEntries: number, { update }: Pick<ElementMap, "update">): ElementMap => ({
+  find: (key) => slots.find(indexOf(key)),
+  update,
+  delete: (key) => {
+    if (indexOf(key) >= maxEntries) return -errno.EINVAL
+    slots.remove(indexOf(key))
+    return 0
+  },
+  next: nextIndex(maxEntries)
+})
+
 export const devmap: Family = {
   check: checkDevmap,
   make: (host, given) => {
     if (given.maxEntries * 8 > MOST_MEMORY) return -errno.ENOMEM
     const attributes = readOnly(given)
     const slots = new Slots(host, attributes)
-    const elements: ElementMap = {
-      find: (key) => slots.find(indexOf(key)),
+    const elements = indexedSlots(slots, attributes.maxEntries, {
       update: (key, value, flags) => {
         const index = indexOf(key)
         if (flags > BPF_EXIST) return -errno.EINVAL
@@ -82,14 +93,8 @@ export const devmap: Family = {
         if (typeof entry === "number") return entry
         slots.set(index, entry.value, entry.object)
         return 0
-      },
-      delete: (key) => {
-        if (indexOf(key) >= attributes.maxEntries) return -errno.EINVAL
-        slots.remove(indexOf(key))
-        return 0
-      },
-      next: nextIndex(attributes.maxEntries)
-    }
+      }
+    })
     return {
       elements,
       calls: plainCalls(host.memory, elements, attributes),
@@ -151,8 +156,7 @@ export const cpumap: Family = {
   },
   make: (host, attributes) => {
     const slots = new Slots(host, attributes)
-    const elements: ElementMap = {
-      find: (key) => slots.find(indexOf(key)),
+    const elements = indexedSlots(slots, attributes.maxEntries, {
       update: (key, value, flags) => {
         const cpu = indexOf(key)
         if (flags > BPF_EXIST) return -errno.EINVAL
@@ -169,14 +173,8 @@ export const cpumap: Family = {
         if (entry === undefined) return -errno.ENOMEM // whatever is wrong: __cpu_map_entry_alloc() gives NULL
         slots.set(cpu, entry.value, entry.object)
         return 0
-      },
-      delete: (key) => {
-        if (indexOf(key) >= attributes.maxEntries) return -errno.EINVAL
-        slots.remove(indexOf(key))
-        return 0
-      },
-      next: nextIndex(attributes.maxEntries)
-    }
+      }
+    })
     return { elements, calls: plainCalls(host.memory, elements, attributes), free: () => slots.free() }
   }
 }
@@ -187,8 +185,7 @@ export const xskmap: Family = {
   make: (host, attributes) => {
     if (attributes.maxEntries * 8 > MOST_MEMORY) return -errno.ENOMEM
     const slots = new Slots(host, attributes)
-    const elements: ElementMap = {
-      find: (key) => slots.find(indexOf(key)),
+    const elements = indexedSlots(slots, attributes.maxEntries, {
       update: (key, value, flags) => {
         const index = indexOf(key)
         if (flags > BPF_EXIST) return -errno.EINVAL
@@ -201,14 +198,8 @@ export const xskmap: Family = {
         if (refused < 0) return refused
         slots.set(index, value, socket)
         return 0
-      },
-      delete: (key) => {
-        if (indexOf(key) >= attributes.maxEntries) return -errno.EINVAL
-        slots.remove(indexOf(key))
-        return 0
-      },
-      next: nextIndex(attributes.maxEntries)
-    }
+      }
+    })
     return {
       elements,
       calls: {
