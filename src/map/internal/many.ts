@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { allOrNothing } from "../../kernel/internal/syscall.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import { LayoutError } from "../../layout/Layout.ts"
 import { BatchError } from "../MapError.ts"
@@ -25,7 +26,7 @@ type Program = Effect.Effect<ManyProgram | undefined>
 const lazily = (access: Access<any, any>, does: "lookup" | "update"): Effect.Effect<Program> =>
   access.value.size === access.map.spec.valueSize
     ? Effect.cached(
-      acquireManyProgram(access, does).pipe(
+      allOrNothing(acquireManyProgram(access, does)).pipe(
         Scope.provide(access.scope),
         Effect.catch(() => Effect.undefined),
         Effect.uninterruptible

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
 import { expect } from "vitest"
-import { ArrayMap, HashMap, type Kernel, Layout, LruHashMap, PerCpuHashMap } from "../../../src/index.ts"
+import { ArrayMap, HashMap, Kernel, Layout, LruHashMap, PerCpuHashMap } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 import { lacking, ways } from "../../support/olderKernel.ts"
 
@@ -324,6 +324,29 @@ export const many = (test: Test): void => {
       // Whole values are a column too.
       yield* map.setColumns([1, 2] as any, [{ a: 1, b: 2 }, { a: 3, b: 4 }] as any)
       expect(yield* map.lookup(2)).toEqual(Option.some({ a: 3, b: 4 }))
+    }))
+
+  test("where there is no program to read many keys by, nothing stays of the attempt to load one", () =>
+    Effect.gen(function*() {
+      const kernel = yield* Kernel.Kernel
+      const open: Array<number> = []
+      const counted = {
+        ...kernel,
+        mmap: (...args: Parameters<typeof kernel.mmap>) => {
+          open.push(1)
+          return kernel.mmap(...args)
+        },
+        munmap: (mapping: Kernel.Mapping) => {
+          open.pop()
+          return kernel.munmap(mapping)
+        }
+      }
+      yield* lacking({ programs: true })(Effect.gen(function*() {
+        const map = yield* hashOf(100)
+        yield* map.setMany(entriesOf(64))
+        yield* map.getMany(entriesOf(64).map(([key]) => key))
+      })).pipe(Effect.provideService(Kernel.Kernel, counted))
+      expect(open).toEqual([])
     }))
 
   test("what many keys are read by is loaded once for each map, and closed with it", () =>
