@@ -23,7 +23,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { allOrNothing } from "../kernel/internal/syscall.ts"
+import { allOrNothing } from "../kernel/systemCall.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument } from "../kernel/KernelError.ts"
 import * as BpfMap from "../map/BpfMap.ts"

@@ -19,8 +19,8 @@
 import * as Effect from "effect/Effect"
 import { errno } from "../abi/errno.ts"
 import { magic } from "../abi/os.ts"
-import { run } from "./internal/syscall.ts"
-import { checkPath } from "./internal/validate.ts"
+import { run } from "./systemCall.ts"
+import { checkPath } from "./validate.ts"
 import { Kernel } from "./Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "./KernelError.ts"
 

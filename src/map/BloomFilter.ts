@@ -17,7 +17,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../abi/errno.ts"
-import { checkInteger } from "../kernel/internal/validate.ts"
+import { checkInteger } from "../kernel/validate.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"

@@ -19,9 +19,9 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { acquireById } from "../kernel/internal/ids.ts"
-import { allOrNothing, type Descriptor } from "../kernel/internal/syscall.ts"
-import { checkInteger } from "../kernel/internal/validate.ts"
+import { acquireById } from "../bpf/objectIds.ts"
+import { allOrNothing, type Descriptor } from "../kernel/systemCall.ts"
+import { checkInteger } from "../kernel/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"

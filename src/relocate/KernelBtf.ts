@@ -1,7 +1,7 @@
 /** The running kernel's own types, from `/sys/kernel/btf/vmlinux`. */
 import * as Effect from "effect/Effect"
 import * as Btf from "../btf/Btf.ts"
-import { readFile } from "../kernel/internal/syscall.ts"
+import { readFile } from "../kernel/systemCall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { SystemCallError } from "../kernel/KernelError.ts"
 

@@ -13,7 +13,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { readFile } from "../kernel/internal/syscall.ts"
+import { readFile } from "../kernel/systemCall.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import type { SystemCallError } from "../kernel/KernelError.ts"
 

@@ -27,8 +27,8 @@ import {
   ProgramSpec
 } from "../../src/index.ts"
 import * as Asm from "../../src/isa/Asm.ts"
-import { fill } from "../../src/kernel/internal/attr.ts"
-import { acquireBlock, acquireFd, readFile } from "../../src/kernel/internal/syscall.ts"
+import { fill } from "../../src/kernel/attribute.ts"
+import { acquireBlock, acquireFd, readFile } from "../../src/kernel/systemCall.ts"
 import { real } from "../support/kernels.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
 

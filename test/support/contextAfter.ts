@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import { bpf_cmd } from "../../src/abi/generated/enums.ts"
 import { bpf_attr_test } from "../../src/abi/generated/structs.ts"
 import { Kernel, Layout } from "../../src/index.ts"
-import { fill } from "../../src/kernel/internal/attr.ts"
-import { acquireBlock } from "../../src/kernel/internal/syscall.ts"
+import { fill } from "../../src/kernel/attribute.ts"
+import { acquireBlock } from "../../src/kernel/systemCall.ts"
 
 /** Runs a program once on a packet, and decodes its context afterwards. */
 export const contextAfter = <A>(program: { readonly fd: number }, data: Uint8Array, layout: Layout.Layout<A>) =>

@@ -1,5 +1,5 @@
 import { Features } from "../../src/index.ts"
-import { parseVersion } from "../../src/kernel/internal/version.ts"
+import { parseVersion } from "../../src/kernel/version.ts"
 import { release } from "node:os"
 
 /** Why a test that needs a feature is skipped here, or `undefined`: by the table of versions, and nothing else. */

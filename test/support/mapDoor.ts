@@ -12,7 +12,7 @@ import {
 } from "../../src/abi/generated/structs.ts"
 import { type MapType, mapTypes } from "../../src/abi/names.ts"
 import { Btf } from "../../src/index.ts"
-import { type FieldValue, fill, readNumber } from "../../src/kernel/internal/attr.ts"
+import { type FieldValue, fill, readNumber } from "../../src/kernel/attribute.ts"
 import type { Block, KernelService } from "../../src/kernel/Kernel.ts"
 
 /** What a map is created with; fields of `bpf_attr` by their names. */

@@ -5,7 +5,7 @@ import { bpf_attr_prog_load } from "../../src/abi/generated/structs.ts"
 import { errno } from "../../src/abi/errno.ts"
 import { programTypes } from "../../src/abi/names.ts"
 import { Kernel } from "../../src/index.ts"
-import { readNumber } from "../../src/kernel/internal/attr.ts"
+import { readNumber } from "../../src/kernel/attribute.ts"
 
 const batches: ReadonlySet<number> = new Set([
   bpf_cmd.BPF_MAP_LOOKUP_BATCH,

@@ -6,8 +6,8 @@ import { perf_event_attr } from "../../src/abi/generated/structs.ts"
 import { errno } from "../../src/abi/errno.ts"
 import { mman, perf } from "../../src/abi/os.ts"
 import { Kernel } from "../../src/index.ts"
-import { fill } from "../../src/kernel/internal/attr.ts"
-import { acquireBlock, acquireMapping } from "../../src/kernel/internal/syscall.ts"
+import { fill } from "../../src/kernel/attribute.ts"
+import { acquireBlock, acquireMapping } from "../../src/kernel/systemCall.ts"
 
 /** PERF_ATTR_SIZE_VER5 */
 const ATTR_SIZE = 112

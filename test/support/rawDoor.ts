@@ -7,7 +7,7 @@ import {
   bpf_attr_test
 } from "../../src/abi/generated/structs.ts"
 import { programTypes } from "../../src/abi/names.ts"
-import { fill, readNumber } from "../../src/kernel/internal/attr.ts"
+import { fill, readNumber } from "../../src/kernel/attribute.ts"
 import type { Block, KernelService } from "../../src/kernel/Kernel.ts"
 
 const LOG_SIZE = 1 << 20

@@ -4,7 +4,7 @@ import { bpf_attr_map_create } from "../../src/abi/generated/structs.ts"
 import { mapTypes } from "../../src/abi/names.ts"
 import * as Effect from "effect/Effect"
 import { Kernel } from "../../src/index.ts"
-import { fill } from "../../src/kernel/internal/attr.ts"
+import { fill } from "../../src/kernel/attribute.ts"
 
 const main = Effect.gen(function*() {
   const kernel = yield* Kernel.Kernel

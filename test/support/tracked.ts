@@ -2,7 +2,7 @@
 import { bpf_cmd } from "../../src/abi/generated/enums.ts"
 import { commandName } from "../../src/abi/names.ts"
 import { bpf_attr_get_id, bpf_attr_info } from "../../src/abi/generated/structs.ts"
-import { fill, readNumber } from "../../src/kernel/internal/attr.ts"
+import { fill, readNumber } from "../../src/kernel/attribute.ts"
 import type { Block, KernelService, Mapping, Watch } from "../../src/kernel/Kernel.ts"
 
 export interface Tracked {

@@ -5,7 +5,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { fsconfig_command } from "../../abi/generated/enums.ts"
-import { acquireFd, readFile, run, withLocalScope } from "../../kernel/internal/syscall.ts"
+import { acquireFd, readFile, run, withLocalScope } from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 

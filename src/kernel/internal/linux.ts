@@ -7,11 +7,11 @@ import { fcntl, mman, mount, resource } from "../../abi/os.ts"
 import { type Architecture, syscalls } from "../../abi/syscalls.ts"
 import type { KernelService } from "../KernelService.ts"
 import type { Block, Mapping } from "../Memory.ts"
-import { Arena, type Slab } from "./arena.ts"
+import { Arena, type Slab } from "../arena.ts"
 import { countCpus } from "./cpus.ts"
 import { bind, type Koffi } from "./libc.ts"
 import { Reactor } from "./reactor.ts"
-import { parseVersion } from "./version.ts"
+import { parseVersion } from "../version.ts"
 
 class LinuxMapping implements Mapping {
   readonly address: number

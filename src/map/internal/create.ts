@@ -6,7 +6,7 @@ import { bpf_attr_btf_load, bpf_attr_map_create } from "../../abi/generated/stru
 import { mapTypes } from "../../abi/names.ts"
 import { errno } from "../../abi/errno.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
-import { fill } from "../../kernel/internal/attr.ts"
+import { fill } from "../../kernel/attribute.ts"
 import {
   acquireBlock,
   acquireDescriptor,
@@ -15,8 +15,8 @@ import {
   charged,
   type Descriptor,
   withLocalScope
-} from "../../kernel/internal/syscall.ts"
-import { checkInteger, checkName } from "../../kernel/internal/validate.ts"
+} from "../../kernel/systemCall.ts"
+import { checkInteger, checkName } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { u32 } from "../../layout/Layout.ts"

@@ -1,7 +1,7 @@
 // What every map handle is built from: an opened map, and the errors that name it.
 import * as Effect from "effect/Effect"
 import { errno } from "../../abi/errno.ts"
-import type { Descriptor } from "../../kernel/internal/syscall.ts"
+import type { Descriptor } from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { LayoutError } from "../../layout/Layout.ts"

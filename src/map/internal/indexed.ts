@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
-import { checkInteger } from "../../kernel/internal/validate.ts"
+import { checkInteger } from "../../kernel/validate.ts"
 import { type LayoutError, u32 } from "../../layout/Layout.ts"
 import type { Iterate, LookupOptions, SetMany } from "../MapOperations.ts"
 import type { Codec } from "./codec.ts"

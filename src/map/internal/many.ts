@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import { allOrNothing } from "../../kernel/internal/syscall.ts"
+import { allOrNothing } from "../../kernel/systemCall.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import { LayoutError } from "../../layout/Layout.ts"
 import { BatchError } from "../MapError.ts"

@@ -11,7 +11,7 @@ import { bpf_attr_prog_load, bpf_attr_test } from "../../abi/generated/structs.t
 import { programTypes } from "../../abi/names.ts"
 import { mman } from "../../abi/os.ts"
 import * as Asm from "../../isa/Asm.ts"
-import { fill } from "../../kernel/internal/attr.ts"
+import { fill } from "../../kernel/attribute.ts"
 import {
   acquireBlock,
   acquireFd,
@@ -20,7 +20,7 @@ import {
   charged,
   retrying,
   withLocalScope
-} from "../../kernel/internal/syscall.ts"
+} from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { createMap } from "./create.ts"

@@ -5,7 +5,7 @@ import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_obj } from "../../abi/generated/structs.ts"
 import { errno } from "../../abi/errno.ts"
 import { magic } from "../../abi/os.ts"
-import { fill } from "../../kernel/internal/attr.ts"
+import { fill } from "../../kernel/attribute.ts"
 import {
   acquireBlock,
   acquireDescriptor,
@@ -13,8 +13,8 @@ import {
   type Descriptor,
   run,
   withLocalScope
-} from "../../kernel/internal/syscall.ts"
-import { checkPath } from "../../kernel/internal/validate.ts"
+} from "../../kernel/systemCall.ts"
+import { checkPath } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 

@@ -2,7 +2,7 @@
 // verifier writes those lines into its log, and bpftool shows them. Callbacks and global functions cannot be without.
 import * as Btf from "../../btf/Btf.ts"
 import type { BtfType } from "../../btf/BtfType.ts"
-import { withStrings } from "../../btf/internal/withStrings.ts"
+import { withStrings } from "../../btf/withStrings.ts"
 import type { Assembled, AssembledFunction } from "../../isa/Asm.ts"
 import type { Instruction } from "../../isa/Instruction.ts"
 

@@ -1,5 +1,5 @@
 import type { ProgramType } from "../../abi/names.ts"
-import type { Descriptor } from "../../kernel/internal/syscall.ts"
+import type { Descriptor } from "../../kernel/systemCall.ts"
 
 /** A handle whose `fd` is the descriptor's as it is now: -1 once closed. */
 export const handle = <T extends ProgramType>(descriptor: Descriptor, type: T, name: string) => ({

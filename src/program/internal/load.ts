@@ -8,7 +8,7 @@ import { errno } from "../../abi/errno.ts"
 import { programTypes } from "../../abi/names.ts"
 import type { Assembled } from "../../isa/Asm.ts"
 import { sourceOf } from "../../isa/Instruction.ts"
-import { fill } from "../../kernel/internal/attr.ts"
+import { fill } from "../../kernel/attribute.ts"
 import {
   acquireBlock,
   acquireDescriptor,
@@ -17,7 +17,7 @@ import {
   type Descriptor,
   retrying,
   withLocalScope
-} from "../../kernel/internal/syscall.ts"
+} from "../../kernel/systemCall.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { flags, type ProgramSpec } from "../../spec/ProgramSpec.ts"

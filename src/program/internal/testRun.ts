@@ -1,9 +1,9 @@
 import * as Effect from "effect/Effect"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_test } from "../../abi/generated/structs.ts"
-import { fill, readNumber } from "../../kernel/internal/attr.ts"
-import { acquireBlock, run, runOnce } from "../../kernel/internal/syscall.ts"
-import { checkInteger } from "../../kernel/internal/validate.ts"
+import { fill, readNumber } from "../../kernel/attribute.ts"
+import { acquireBlock, run, runOnce } from "../../kernel/systemCall.ts"
+import { checkInteger } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 

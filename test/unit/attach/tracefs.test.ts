@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { expect } from "vitest"
 import { acquireTracefs, mountPoint } from "../../../src/attach/internal/tracefs.ts"
-import { parseVersion } from "../../../src/kernel/internal/version.ts"
+import { parseVersion } from "../../../src/kernel/version.ts"
 import type { KernelService } from "../../../src/kernel/KernelService.ts"
 
 const table = [

@@ -9,7 +9,7 @@ import {
   bpf_map_info,
   perf_event_attr
 } from "../../../src/abi/generated/structs.ts"
-import { fill, readNumber, readText } from "../../../src/kernel/internal/attr.ts"
+import { fill, readNumber, readText } from "../../../src/kernel/attribute.ts"
 import { blockOf } from "./memory.ts"
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")

@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import { expect } from "vitest"
 import { errno, type ErrnoName } from "../../../src/abi/errno.ts"
 import { explain, type Failure } from "../../../src/kernel/internal/hints.ts"
-import { parseVersion } from "../../../src/kernel/internal/version.ts"
+import { parseVersion } from "../../../src/kernel/version.ts"
 import type { KernelService } from "../../../src/kernel/KernelService.ts"
 
 const ENOENT = -2

@@ -1,5 +1,5 @@
 // Slabs for an arena under test: at addresses that no two share, with a record of what was mapped and unmapped.
-import { Arena, type Slab } from "../../../src/kernel/internal/arena.ts"
+import { Arena, type Slab } from "../../../src/kernel/arena.ts"
 import type { Block } from "../../../src/kernel/Memory.ts"
 
 export interface Slabs {

@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { expect } from "vitest"
-import { checkInteger, checkName } from "../../../src/kernel/internal/validate.ts"
+import { checkInteger, checkName } from "../../../src/kernel/validate.ts"
 
 describe("an object's name", () => {
   it("has 1 to 15 letters, digits, underscores and dots", () => {

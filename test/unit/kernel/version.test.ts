@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { expect } from "vitest"
 import { type FeatureName, features, isExpected } from "../../../src/kernel/Features.ts"
-import { parseVersion } from "../../../src/kernel/internal/version.ts"
+import { parseVersion } from "../../../src/kernel/version.ts"
 
 describe("a kernel's release", () => {
   it("begins with its version, whatever follows", () => {

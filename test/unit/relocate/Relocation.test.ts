@@ -7,7 +7,7 @@ import * as Btf from "../../../src/btf/Btf.ts"
 import type { BtfType, Member } from "../../../src/btf/BtfType.ts"
 import * as Asm from "../../../src/isa/Asm.ts"
 import * as Instruction from "../../../src/isa/Instruction.ts"
-import { patch } from "../../../src/relocate/internal/patch.ts"
+import { patch } from "../../../src/relocate/patch.ts"
 import * as Relocation from "../../../src/relocate/Relocation.ts"
 
 const int = (name: string, size: number, signed: boolean): BtfType => ({

@@ -1,7 +1,7 @@
 // A whole program as text: finds functions and jump targets, names them, and prints line by line.
 import type { Reference } from "../../Instruction.ts"
 import { CALL, calls, LONG_JUMP, pseudo, WIDE_LOAD } from "../../opcodes.ts"
-import { isJumpWithOffset, printers, signed } from "./print.ts"
+import { isJumpWithOffset, printers, signed } from "../../print.ts"
 import { quoted } from "./syntax.ts"
 
 /** What is known of a function beside its place. */

@@ -1,0 +1,33 @@
+// Checks of what users pass in, shared by the modules above. Each gives the error to fail with, or nothing.
+import { InvalidArgument } from "./KernelError.ts"
+
+/** An object's name: BPF_OBJ_NAME_LEN is 16 with its NUL, and the kernel takes only these characters. */
+export const checkName = (field: string, name: string): InvalidArgument | undefined =>
+  typeof name === "string" && /^[A-Za-z0-9_.]{1,15}$/.test(name)
+    ? undefined
+    : new InvalidArgument({
+      field,
+      expected: "1 to 15 letters, digits, _ or .",
+      actual: JSON.stringify(name) ?? typeof name
+    })
+
+/** An integer from `minimum` to `maximum`. */
+export const checkInteger = (
+  field: string,
+  value: number,
+  minimum: number,
+  maximum: number
+): InvalidArgument | undefined =>
+  Number.isInteger(value) && value >= minimum && value <= maximum
+    ? undefined
+    : new InvalidArgument({ field, expected: `an integer from ${minimum} to ${maximum}`, actual: String(value) })
+
+/** A path, as system calls take it: PATH_MAX is 4096 with its NUL, and a NUL inside would cut it short. */
+export const checkPath = (field: string, path: string): InvalidArgument | undefined =>
+  typeof path === "string" && path.length > 0 && path.length < 4096 && !path.includes("\0")
+    ? undefined
+    : new InvalidArgument({
+      field,
+      expected: "a path of 1 to 4095 characters without NUL",
+      actual: typeof path === "string" && path.length < 100 ? JSON.stringify(path) : `one of another kind or length`
+    })

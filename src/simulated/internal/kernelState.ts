@@ -1,0 +1,38 @@
+// What the commands of bpf(2) work on.
+import type { ProgramTrap } from "../ProgramTrap.ts"
+import type { Descriptors, KernelObject } from "./descriptors.ts"
+import type { Hooks } from "./hooks/registry.ts"
+import type { Processor } from "./interpreter/processor.ts"
+import type { MapHost, SimulatedMap } from "./maps.ts"
+import type { AddressSpace } from "./memory.ts"
+import type { Mounts } from "./mounts.ts"
+import type { Objects } from "./objects.ts"
+import type { Packet } from "./packets.ts"
+
+/** What the commands work on. */
+export interface KernelState extends MapHost {
+  readonly memory: AddressSpace
+  readonly descriptors: Descriptors
+  readonly objects: Objects<KernelObject>
+  readonly mounts: Mounts
+  readonly processor: Processor
+  readonly hooks: Hooks
+  /** True for the name of a raw tracepoint, which has no category. */
+  readonly hasRawTracepoint: (name: string) => boolean
+  /** The packets that programs are looking at, by the upper half of their context's address. */
+  readonly packets: Map<number, Packet>
+  /** The helpers that this kernel has. */
+  readonly helperIds: ReadonlySet<number>
+  readonly verifier: {
+    /** Whether all paths of a program are followed before it is loaded. */
+    readonly followsPaths: boolean
+    readonly allowsUnwrittenStack: boolean
+  }
+  readonly possibleCpus: number
+  readonly pageSize: number
+  readonly newId: () => number
+  /** Lets programs find the map by its pointer. */
+  readonly addMap: (map: SimulatedMap) => void
+  readonly removeMap: (map: SimulatedMap) => void
+  readonly trapped: (trap: ProgramTrap) => void
+}

@@ -1,0 +1,96 @@
+// BPF_PROG_LOAD, with its log (kernel/bpf/syscall.c).
+import { errno } from "../../abi/errno.ts"
+import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
+import { programTypes } from "../../abi/names.ts"
+import { pseudo } from "../../isa/opcodes.ts"
+import { type Attr, isName, nameOf } from "./attr.ts"
+import { check } from "./check.ts"
+import { decode } from "./interpreter/code.ts"
+import type { SimulatedMap } from "./maps.ts"
+import { addressOf, viewOf } from "./memory.ts"
+import type { KernelState } from "./kernelState.ts"
+
+/** BPF_COMPLEXITY_LIMIT_INSNS */
+const MOST_SLOTS = 1_000_000
+
+/** Writes the log of a rejection as the kernel does: cut to the buffer with a NUL, and then ENOSPC in place of the error. */
+const writeLog = (state: KernelState, attr: Attr, log: string, error: number): number => {
+  const f = bpf_attr_prog_load.fields
+  if (attr.u32(f.log_level) === 0) return -error
+  const text = new TextEncoder().encode(`${log}\0`)
+  const size = attr.u32(f.log_size)
+  attr.set(f.log_true_size, text.length)
+  const fits = text.length <= size
+  const written = text.slice(0, size)
+  written[written.length - 1] = 0
+  state.memory.write(attr.address(f.log_buf), written)
+  return fits ? -error : -errno.ENOSPC
+}
+
+const readString = (state: KernelState, address: bigint, most: number): string => {
+  const { offset, region } = state.memory.find(address, 1)
+  const bytes = region.bytes.subarray(offset, offset + most)
+  return new TextDecoder().decode(bytes.subarray(0, Math.max(0, bytes.indexOf(0))))
+}
+
+/** The maps that wide loads name, by slot, and the addresses that they load. */
+const resolveMaps = (state: KernelState, attr: Attr) => {
+  const maps = new Map<number, { readonly map: SimulatedMap; readonly value: number | undefined }>()
+  let wrong: { readonly log: string; readonly error: number } | undefined
+  const fdArray = attr.address(bpf_attr_prog_load.fields.fd_array)
+  const fdAt = (index: number): number => viewOf(state.memory.read(fdArray + BigInt(index * 4), 4)).getInt32(0, true)
+  const resolve = (src: number, immediate: bigint, slot: number): bigint => {
+    const isIndex = src === pseudo.BPF_PSEUDO_MAP_IDX || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE
+    const isValue = src === pseudo.BPF_PSEUDO_MAP_VALUE || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE
+    if (!isIndex && !isValue && src !== pseudo.BPF_PSEUDO_MAP_FD) return immediate
+    const low = Number(immediate & 0xffffffffn)
+    const offset = Number(immediate >> 32n)
+    const map = state.descriptors.get(isIndex ? fdAt(low) : low, "Map")
+    if (map === undefined) {
+      wrong ??= { log: `fd ${low} is not pointing to valid bpf_map\n`, error: errno.EBADF }
+      return 0n
+    }
+    maps.set(slot, { map, value: isValue ? offset : undefined })
+    if (!isValue) return addressOf(map.pointer)
+    if (map.directValue === undefined) wrong ??= { log: "invalid map with value pseudo\n", error: errno.EINVAL }
+    else if (offset >= map.attributes.valueSize && map.arena === undefined) {
+      wrong ??= { log: `direct value access with off ${offset} is beyond the value\n`, error: errno.EINVAL }
+    }
+    return (map.directValue ?? 0n) + BigInt(offset)
+  }
+  return { maps, resolve, wrong: () => wrong }
+}
+
+/** BPF_PROG_LOAD */
+export const loadProgram = (state: KernelState, attr: Attr): number => {
+  const f = bpf_attr_prog_load.fields
+  const type = attr.u32(f.prog_type)
+  const count = attr.u32(f.insn_cnt)
+  const name = attr.text(f.prog_name)
+  if (nameOf(programTypes, type) === undefined || !isName(name)) return -errno.EINVAL
+  if (count === 0 || count > MOST_SLOTS) return -errno.E2BIG
+  readString(state, attr.address(f.license), 128)
+  const { maps, resolve, wrong } = resolveMaps(state, attr)
+  const code = decode(name, state.memory.read(attr.address(f.insns), count * 8), resolve)
+  const refused = wrong()
+  if (refused !== undefined) return writeLog(state, attr, refused.log, refused.error)
+  const attachType = attr.u32(f.expected_attach_type)
+  const { allowsUnwrittenStack, followsPaths } = state.verifier
+  const checked = check(
+    { code, type, attachType, maps, helpers: state.helperIds, allowsUnwrittenStack },
+    followsPaths
+  )
+  if ("log" in checked) return writeLog(state, attr, checked.log, errno[checked.errno ?? "EINVAL"])
+  const held = [...new Set([...maps.values()].map(({ map }) => map))]
+  return state.descriptors.open({
+    _tag: "Program",
+    id: state.newId(),
+    name,
+    type,
+    code,
+    attachType,
+    attachBtfId: attr.u32(f.attach_btf_id),
+    contextSize: checked.contextSize,
+    holds: held
+  })
+}
