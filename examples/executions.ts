@@ -1,5 +1,5 @@
 // The tracer itself: a BPF program for execve(2), written with the assembler, and the stream of its records.
-import { Asm, Btf, KernelBtf, Layout, Program, ProgramSpec, RingBuffer, RingBufferMap, Tracepoint } from "effect-ebpf"
+import { Asm, Layout, Program, ProgramSpec, RingBuffer, RingBufferMap, Tracepoint } from "effect-ebpf"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 
@@ -15,41 +15,20 @@ export type Execution = Layout.Type<typeof Execution>
 
 const at = (name: keyof Execution) => Layout.field(Execution, name)!.offset
 
-/** Where the kernel keeps a task's parent, and a task's process id, in bytes: different in every kernel build. */
-const taskOffsets = Effect.gen(function*() {
-  const btf = yield* KernelBtf.load
-  const parent = yield* Effect.fromResult(Btf.member(btf, "task_struct", "real_parent"))
-  const tgid = yield* Effect.fromResult(Btf.member(btf, "task_struct", "tgid"))
-  return { parent: parent.bitOffset / 8, tgid: tgid.bitOffset / 8 }
-})
-
 /** `struct trace_event_raw_sys_enter`: 8 common bytes, the system call's number, then its arguments; execve's first is the path. */
 const PATH_ARGUMENT = 16
 
-/** Reads `size` bytes of kernel memory at `r3` to the stack at `slot`. */
-const readKernel = (slot: number, size: number) => [
-  Asm.mov("r1", "r10"),
-  Asm.add("r1", slot),
-  Asm.mov("r2", size),
-  Asm.call("probe_read_kernel")
-]
-
-const traceExecve = (offsets: { parent: number; tgid: number }, onlyParent: Option.Option<number>) =>
+const traceExecve = (onlyParent: Option.Option<number>) =>
   ProgramSpec.make({
     type: "tracepoint",
     name: "trace_execve",
     instructions: [
       Asm.mov("r6", "r1"), // the context; r6 to r9 survive calls
 
-      // r8 = current->real_parent->tgid
+      // The offsets of these members differ in every kernel build: they are put in when the program is loaded (CO-RE).
       Asm.call("get_current_task"),
-      Asm.mov("r3", "r0"),
-      Asm.add("r3", offsets.parent),
-      readKernel(-8, 8),
-      Asm.ldxdw("r3", "r10", -8),
-      Asm.add("r3", offsets.tgid),
-      readKernel(-16, 4),
-      Asm.ldxw("r8", "r10", -16),
+      Asm.mov("r1", "r0"),
+      Asm.coreRead("r8", "r1", "task_struct", "real_parent->tgid", -8), // with 8 bytes of stack at r10 - 8
       Option.match(onlyParent, {
         onNone: () => [],
         onSome: (pid) => Asm.jne32("r8", pid, "out")
@@ -94,8 +73,7 @@ const traceExecve = (offsets: { parent: number; tgid: number }, onlyParent: Opti
  */
 export const executions = Effect.fnUntraced(function*(parent: Option.Option<number>) {
   const events = yield* RingBufferMap.make({ name: "events", record: Execution, maxEntries: 256 * 1024 })
-  const spec = traceExecve(yield* taskOffsets, parent)
-  const program = yield* Program.load(spec, { maps: { events } })
+  const program = yield* Program.load(traceExecve(parent), { maps: { events } })
   yield* Tracepoint.attach(program, { category: "syscalls", name: "sys_enter_execve" })
   return RingBuffer.stream(events)
 })

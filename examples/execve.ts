@@ -21,6 +21,10 @@ const line = (pid: string, parent: string, uid: string, command: string, file: s
 /** Prints executions as they happen. Never ends by itself. */
 const trace = Effect.fnUntraced(function*(parent: Option.Option<number>) {
   const stream = yield* executions(parent)
+  yield* Console.log(Option.match(parent, {
+    onNone: () => "tracing execve(2) of all processes until Ctrl-C; on a quiet machine type ls in another terminal",
+    onSome: (pid) => `tracing execve(2) of the children of process ${pid} until Ctrl-C`
+  }))
   yield* Console.log(line("PID", "PARENT", "UID", "COMMAND", "FILE"))
   yield* Stream.runForEach(
     stream,

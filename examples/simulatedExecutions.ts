@@ -1,5 +1,5 @@
 // A simulated kernel on which processes keep executing files: what the tracer shows where it may not trace.
-import { SimulatedKernel } from "effect-ebpf"
+import * as SimulatedKernel from "effect-ebpf/SimulatedKernel"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
