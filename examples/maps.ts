@@ -20,7 +20,7 @@ const main = Effect.gen(function*() {
   ])
   yield* Console.log("one:", Option.getOrElse(yield* bytes.lookup(web), () => 0n))
   const large = yield* bytes.entries.pipe(Stream.filter(([, count]) => count > 100n), Stream.runCollect)
-  yield* Console.log("over 100 bytes:", large.map(([flow]) => flow.address).sort())
+  yield* Console.log("over 100 bytes:", large.map(([flow]) => flow.address).toSorted())
 
   const networks = yield* LpmTrie.make({ name: "networks", key: Address.ipv4Prefix, value: Layout.u32, maxEntries: 16 })
   yield* networks.update("10.0.0.0/8", 1)
