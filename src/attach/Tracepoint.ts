@@ -127,17 +127,17 @@ export const attach = (
     const fd = yield* acquireFd(
       kernel,
       { call: "perf_event_open", subject },
-      () => kernel.perfEventOpen(attr, -1, 0, -1, perf.PERF_FLAG_FD_CLOEXEC)
+      () => kernel.perf.open(attr, -1, 0, -1, perf.PERF_FLAG_FD_CLOEXEC)
     ).pipe(Scope.provide(owner))
     yield* run(
       kernel,
       { call: "ioctl", command: "PERF_EVENT_IOC_SET_BPF", subject },
-      () => kernel.ioctl(fd, perf.PERF_EVENT_IOC_SET_BPF, program.fd)
+      () => kernel.perf.ioctl(fd, perf.PERF_EVENT_IOC_SET_BPF, program.fd)
     )
     yield* run(
       kernel,
       { call: "ioctl", command: "PERF_EVENT_IOC_ENABLE", subject },
-      () => kernel.ioctl(fd, perf.PERF_EVENT_IOC_ENABLE, 0)
+      () => kernel.perf.ioctl(fd, perf.PERF_EVENT_IOC_ENABLE, 0)
     )
     return { category: target.category, name: target.name, program, fd }
   }))

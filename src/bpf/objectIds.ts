@@ -36,7 +36,10 @@ export const acquireById = (
     const attr = yield* acquireBlock(kernel, bpf_attr_get_id.size)
     const size = fill(attr, bpf_attr_get_id, { start_id: id }) // the same place for the ids of all kinds
     const what: Call = { call: "bpf", command: open, subject: `the ${kind} of id ${id}` }
-    return yield* Scope.provide(acquireDescriptor(kernel, what, () => kernel.bpf(bpf_cmd[open], attr, size)), owner)
+    return yield* Scope.provide(
+      acquireDescriptor(kernel, what, () => kernel.bpf.call(bpf_cmd[open], attr, size)),
+      owner
+    )
   }))
 
 const { next_id } = bpf_attr_get_id.fields
@@ -49,7 +52,7 @@ const nextId = (kernel: KernelService, kind: Kind, id: number): Effect.Effect<nu
     fill(attr, bpf_attr_get_id, { start_id: id })
     let end = false
     yield* run(kernel, { call: "bpf", command: next }, () => {
-      const result = kernel.bpf(bpf_cmd[next], attr, next_id.offset + next_id.size)
+      const result = kernel.bpf.call(bpf_cmd[next], attr, next_id.offset + next_id.size)
       end = result === -errno.ENOENT
       return end ? 0 : result
     })

@@ -35,7 +35,7 @@ export const isMounted = (
     const kernel = yield* Kernel
     const invalid = checkPath("path", path)
     if (invalid !== undefined) return yield* invalid
-    const type = yield* run(kernel, { call: "statfs", subject: path }, () => kernel.fileSystemType(path))
+    const type = yield* run(kernel, { call: "statfs", subject: path }, () => kernel.files.fileSystemType(path))
     return type === magic.BPF_FS_MAGIC
   })
 
@@ -55,7 +55,9 @@ export const ensure = (path: string = defaultPath): Effect.Effect<void, InvalidA
       (error) => error instanceof SystemCallError && error.errno === errno.ENOENT,
       () => Effect.as(makeFolder(path), false)
     )
-    if (!mounted) yield* run(kernel, { call: "mount", subject: `bpf at ${path}` }, () => kernel.mount("bpf", path))
+    if (!mounted) {
+      yield* run(kernel, { call: "mount", subject: `bpf at ${path}` }, () => kernel.files.mount("bpf", path))
+    }
   })
 
 /** Creates a folder, in a BPF file system or above it; one that is there already is left as it is. */
@@ -65,7 +67,7 @@ export const makeFolder = (path: string): Effect.Effect<void, InvalidArgument | 
     const invalid = checkPath("path", path)
     if (invalid !== undefined) return yield* invalid
     yield* run(kernel, { call: "mkdir", subject: path }, () => {
-      const result = kernel.mkdir(path)
+      const result = kernel.files.mkdir(path)
       return result === -errno.EEXIST ? 0 : result
     })
   })
@@ -98,7 +100,7 @@ export const unpin = (path: string): Effect.Effect<boolean, InvalidArgument | Sy
     let found = true
     let interrupted = false
     yield* run(kernel, { call: "unlink", subject: path }, () => {
-      const result = kernel.unlink(path)
+      const result = kernel.files.unlink(path)
       // A call that a signal interrupted may have done its work: then the second finds nothing.
       found = interrupted || result !== -errno.ENOENT
       interrupted ||= result === -errno.EINTR

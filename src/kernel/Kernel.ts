@@ -27,7 +27,7 @@ import * as Linux from "./internal/linux.ts"
 import { KernelUnavailable } from "./KernelError.ts"
 import type { KernelService } from "./KernelService.ts"
 
-export type { KernelService, KernelVersion, Watch } from "./KernelService.ts"
+export type { BpfCalls, FileCalls, KernelService, KernelVersion, PerfCalls, Watch } from "./KernelService.ts"
 export type { Block, Mapping } from "./Memory.ts"
 
 /** The service tag: `yield* Kernel.Kernel` gives the door. */

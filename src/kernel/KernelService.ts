@@ -21,9 +21,57 @@ export interface Watch {
   readonly close: () => void
 }
 
+/** bpf(2), and what it needs. */
+export interface BpfCalls {
+  /** `bpf(2)`: `command` is a `bpf_cmd`, `attr` holds the first `size` bytes of a `union bpf_attr`. */
+  readonly call: (command: number, attr: Block, size: number) => number
+  /** `prlimit(2)`: lifts RLIMIT_MEMLOCK for this process. Needs CAP_SYS_RESOURCE. */
+  readonly raiseMemlock: () => number
+}
+
+/** Performance events. */
+export interface PerfCalls {
+  /** `perf_event_open(2)` with a `perf_event_attr` in `attr`. */
+  readonly open: (attr: Block, pid: number, cpu: number, groupFd: number, flags: number) => number
+  /** `ioctl(2)` with an integer argument, or with the address of a block. */
+  readonly ioctl: (fd: number, request: number, argument: number | Block) => number
+}
+
+/** Descriptors, whatever they are of; files, mounts and what is mapped. */
+export interface FileCalls {
+  readonly close: (fd: number) => number
+  /** `fcntl(F_DUPFD_CLOEXEC)` */
+  readonly dup: (fd: number) => number
+  /** Watches a descriptor for readability, or gives `-errno` for one that cannot be polled. */
+  readonly watch: (fd: number, onReadable: () => void) => Watch | number
+  /** `mmap(2)`, shared, at an address of the kernel's choice. */
+  readonly mmap: (fd: number, length: number, protection: number, offset: number) => Mapping | number
+  readonly munmap: (mapping: Mapping) => number
+  /** The whole content of a file of /proc, /sys or another file system. */
+  readonly read: (path: string) => Uint8Array | number
+  /** `mkdir(2)`, for this user only (mode 0700). */
+  readonly mkdir: (path: string) => number
+  /** `unlink(2)`: in a BPF file system, what unpins an object. */
+  readonly unlink: (path: string) => number
+  /** `statfs(2)`: the magic number of the file system that a path lies in, as `include/uapi/linux/magic.h` has it. */
+  readonly fileSystemType: (path: string) => number
+  /** `fsopen(2)`: a context for a new mount of a file system by its type's name. Kernel 5.2. */
+  readonly fsopen: (type: string) => number
+  /** `fsconfig(2)` with a `fsconfig_command` that takes no key or value. */
+  readonly fsconfig: (fd: number, command: number) => number
+  /** `fsmount(2)`: a mount that is in no one's file tree; files in it are reached through `/proc/self/fd`. */
+  readonly fsmount: (fd: number) => number
+  /** `mount(2)` of a file system that needs no device, by its type's name, at a folder that exists. */
+  readonly mount: (type: string, target: string) => number
+  /** `umount2(2)`, detaching what is still in use. */
+  readonly unmount: (target: string) => number
+  /** `pidfd_open(2)`: a descriptor of a process by its id; kernel 5.3. */
+  readonly pidfdOpen: (pid: number) => number
+}
+
 /**
- * The door to the operating system: raw system calls on raw bytes. All calls return at once, and answer as the kernel
- * does: a result of 0 or more, or `-errno`. A miss is a number, not an error object, so hot paths allocate nothing.
+ * The door to the operating system: raw system calls on raw bytes, in groups. All calls return at once, and answer as the
+ * kernel does: a result of 0 or more, or `-errno`. A miss is a number, not an error object, so hot paths allocate nothing.
  *
  * Nothing above this interface knows whether a Linux kernel or a simulated one is behind it.
  */
@@ -40,40 +88,7 @@ export interface KernelService {
   readonly allocate: (size: number) => Block | number
   readonly free: (block: Block) => void
 
-  /** `bpf(2)`: `command` is a `bpf_cmd`, `attr` holds the first `size` bytes of a `union bpf_attr`. */
-  readonly bpf: (command: number, attr: Block, size: number) => number
-  /** `perf_event_open(2)` with a `perf_event_attr` in `attr`. */
-  readonly perfEventOpen: (attr: Block, pid: number, cpu: number, groupFd: number, flags: number) => number
-  /** `ioctl(2)` with an integer argument, or with the address of a block. */
-  readonly ioctl: (fd: number, request: number, argument: number | Block) => number
-  /** `mmap(2)`, shared, at an address of the kernel's choice. */
-  readonly mmap: (fd: number, length: number, protection: number, offset: number) => Mapping | number
-  readonly munmap: (mapping: Mapping) => number
-  readonly close: (fd: number) => number
-  /** `fcntl(F_DUPFD_CLOEXEC)` */
-  readonly dup: (fd: number) => number
-  /** `prlimit(2)`: lifts RLIMIT_MEMLOCK for this process. Needs CAP_SYS_RESOURCE. */
-  readonly raiseMemlock: () => number
-  /** The whole content of a file of /proc, /sys or another file system. */
-  readonly readFile: (path: string) => Uint8Array | number
-  /** `fsopen(2)`: a context for a new mount of a file system by its type's name. Kernel 5.2. */
-  readonly fsopen: (type: string) => number
-  /** `fsconfig(2)` with a `fsconfig_command` that takes no key or value. */
-  readonly fsconfig: (fd: number, command: number) => number
-  /** `fsmount(2)`: a mount that is in no one's file tree; files in it are reached through `/proc/self/fd`. */
-  readonly fsmount: (fd: number) => number
-  /** `mount(2)` of a file system that needs no device, by its type's name, at a folder that exists. */
-  readonly mount: (type: string, target: string) => number
-  /** `umount2(2)`, detaching what is still in use. */
-  readonly unmount: (target: string) => number
-  /** `mkdir(2)`, for this user only (mode 0700). */
-  readonly mkdir: (path: string) => number
-  /** `unlink(2)`: in a BPF file system, what unpins an object. */
-  readonly unlink: (path: string) => number
-  /** `statfs(2)`: the magic number of the file system that a path lies in, as `include/uapi/linux/magic.h` has it. */
-  readonly fileSystemType: (path: string) => number
-  /** `pidfd_open(2)`: a descriptor of a process by its id; kernel 5.3. */
-  readonly pidfdOpen: (pid: number) => number
-  /** Watches a descriptor for readability, or gives `-errno` for one that cannot be polled. */
-  readonly watch: (fd: number, onReadable: () => void) => Watch | number
+  readonly bpf: BpfCalls
+  readonly perf: PerfCalls
+  readonly files: FileCalls
 }

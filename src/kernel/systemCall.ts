@@ -73,7 +73,7 @@ export const run: (
 export const charged = (kernel: KernelService, call: () => number): () => number => () => {
   const result = call()
   if (result !== -errno.EPERM || isExpected(kernel.version, "memcgAccounting")) return result
-  return kernel.raiseMemlock() < 0 ? result : call()
+  return kernel.bpf.raiseMemlock() < 0 ? result : call()
 }
 
 /** A descriptor that is closed with the scope. close(2) releases it even when it reports an error, EINTR included. */
@@ -82,7 +82,7 @@ export const acquireFd = (
   what: Call,
   call: () => number
 ): Effect.Effect<number, SystemCallError, Scope.Scope> =>
-  Effect.acquireRelease(attempt(kernel, what, call), (fd) => Effect.sync(() => kernel.close(fd)))
+  Effect.acquireRelease(attempt(kernel, what, call), (fd) => Effect.sync(() => kernel.files.close(fd)))
 
 /** A descriptor that a handle keeps: its number, or -1 once it is closed, when the number may be another object's. */
 export interface Descriptor {
@@ -101,7 +101,7 @@ export const acquireDescriptor = (
       Effect.sync(() => {
         const { fd } = descriptor
         descriptor.fd = -1
-        kernel.close(fd)
+        kernel.files.close(fd)
       })
   )
 
@@ -125,9 +125,9 @@ export const acquireMapping = (
     attempt(
       kernel,
       { call: "mmap", subject },
-      () => kernel.mmap(map.fd, map.length, map.protection, map.offset)
+      () => kernel.files.mmap(map.fd, map.length, map.protection, map.offset)
     ),
-    (mapping) => Effect.sync(() => kernel.munmap(mapping))
+    (mapping) => Effect.sync(() => kernel.files.munmap(mapping))
   )
 
 /**
@@ -143,7 +143,7 @@ export const acquireWatch = (
   const what: Call = { call: "epoll_ctl", subject }
   let resume = (): void => {}
   const watch = Effect.suspend(() => {
-    const result = retrying(() => kernel.watch(fd, () => resume()))
+    const result = retrying(() => kernel.files.watch(fd, () => resume()))
     if (typeof result !== "number") return Effect.succeed(result)
     const error = toError(kernel, what, result)
     return Effect.fail(new SystemCallError({ ...error, hint: hints[error.errno] ?? error.hint }))
@@ -164,7 +164,7 @@ export const acquireWatch = (
 
 /** The content of a file. */
 export const readFile = (kernel: KernelService, path: string): Effect.Effect<Uint8Array, SystemCallError> =>
-  attempt(kernel, { call: "read", subject: path }, () => kernel.readFile(path))
+  attempt(kernel, { call: "read", subject: path }, () => kernel.files.read(path))
 
 /**
  * Runs several acquisitions as one: if a later one fails or is interrupted, the earlier ones are released at once, and

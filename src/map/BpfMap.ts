@@ -196,5 +196,5 @@ export const freeze = (map: BpfMap): Effect.Effect<void, SystemCallError, Kernel
       const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
       const size = fill(attr, bpf_attr_map_elem, { map_fd: map.fd })
       const what = { call: "bpf", command: "BPF_MAP_FREEZE", subject: describe(map.spec) }
-      yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_MAP_FREEZE, attr, size))
+      yield* run(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_MAP_FREEZE, attr, size))
     })))

@@ -113,5 +113,5 @@ export const openTask = (
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
     const what = { call: "pidfd_open", subject: `process ${pid}` }
-    return yield* acquireDescriptor(kernel, what, () => kernel.pidfdOpen(pid))
+    return yield* acquireDescriptor(kernel, what, () => kernel.files.pidfdOpen(pid))
   })

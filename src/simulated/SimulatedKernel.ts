@@ -182,7 +182,7 @@ const control = (door: Door): SimulatedKernel["Service"] => {
     cgroup: (path) =>
       Effect.acquireRelease(
         Effect.sync(() => ({ fd: door.openCgroup(path) })),
-        ({ fd }) => Effect.sync(() => door.service.close(fd))
+        ({ fd }) => Effect.sync(() => door.service.files.close(fd))
       ),
     deviceIndex: (name) => {
       const index = door.deviceIndex(name)

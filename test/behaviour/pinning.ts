@@ -29,7 +29,7 @@ const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.flip(effect)
 const acquireBpfFs = Effect.gen(function*() {
   const kernel = yield* Kernel.Kernel
   const folder = yield* acquireFolder
-  yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.unmount(folder)))
+  yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.files.unmount(folder)))
   return folder
 })
 
@@ -45,7 +45,7 @@ export const pinning = (test: Test): void => {
         yield* BpfFs.ensure(folder)
         yield* Effect.scoped(Effect.flatMap(BpfMap.create(definition), (map) => BpfMap.pin(map, `${folder}/map`)))
         yield* Effect.scoped(BpfMap.openPinned(definition, `${folder}/map`))
-      }).pipe(Effect.ensuring(Effect.sync(() => kernel.unmount(folder))))
+      }).pipe(Effect.ensuring(Effect.sync(() => kernel.files.unmount(folder))))
       // One mount, not two.
       expect(yield* BpfFs.isMounted(folder)).toBe(false)
       expect(yield* failure(BpfMap.openPinned(definition, `${folder}/map`))).toMatchObject({ code: "ENOENT" })
@@ -62,7 +62,7 @@ export const pinning = (test: Test): void => {
       expect(yield* failure(BpfFs.ensure(`${outer}/a/b`))).toMatchObject({ call: "mkdir", code: "ENOENT" })
       yield* BpfFs.ensure(`${outer}/a`)
       expect(yield* BpfFs.isMounted(`${outer}/a`)).toBe(true)
-      kernel.unmount(`${outer}/a`)
+      kernel.files.unmount(`${outer}/a`)
     }))
 
   test("a pinned map outlives its scope with its data, until it is unpinned", () =>
@@ -107,17 +107,20 @@ export const pinning = (test: Test): void => {
       let faster: BpfMap.BpfMap | undefined
       const racing: Kernel.KernelService = {
         ...kernel,
-        bpf: (command, attr, size) => {
-          const result = kernel.bpf(command, attr, size)
-          if (command === bpf_cmd.BPF_OBJ_GET && result < 0 && faster === undefined) {
-            faster = Effect.runSync(
-              BpfMap.pinned(definition, path).pipe(
-                Effect.provideService(Kernel.Kernel, kernel),
-                Scope.provide(outer)
+        bpf: {
+          ...kernel.bpf,
+          call: (command, attr, size) => {
+            const result = kernel.bpf.call(command, attr, size)
+            if (command === bpf_cmd.BPF_OBJ_GET && result < 0 && faster === undefined) {
+              faster = Effect.runSync(
+                BpfMap.pinned(definition, path).pipe(
+                  Effect.provideService(Kernel.Kernel, kernel),
+                  Scope.provide(outer)
+                )
               )
-            )
+            }
+            return result
           }
-          return result
         }
       }
       const map = yield* BpfMap.pinned(definition, path).pipe(Effect.provideService(Kernel.Kernel, racing))

@@ -31,7 +31,7 @@ const attachLsm = (program: Program.Program<"lsm">) =>
     const attr = yield* acquireBlock(kernel, bpf_attr_raw_tracepoint.size)
     const size = fill(attr, bpf_attr_raw_tracepoint, { name: 0, prog_fd: program.fd })
     const what = { call: "bpf", command: "BPF_RAW_TRACEPOINT_OPEN" }
-    return yield* acquireFd(kernel, what, () => kernel.bpf(bpf_cmd.BPF_RAW_TRACEPOINT_OPEN, attr, size))
+    return yield* acquireFd(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_RAW_TRACEPOINT_OPEN, attr, size))
   })
 
 /** Whether the kernel calls LSM programs: it needs `bpf` in the list that it was booted with. */

@@ -65,7 +65,7 @@ const runOn = (
     const element = Buffer.from(door.lookup(array, zero, ELEMENT) ?? []).toString("hex")
     return { ...outcome, element, entries: door.entries(hash, 4, HASH_VALUE) }
   } finally {
-    door.kernel.close(fd)
+    door.kernel.files.close(fd)
   }
 }
 

@@ -95,12 +95,12 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
       out_batch: cursor!,
       count: 2
     })
-    return kernel.bpf(bpf_cmd.BPF_MAP_LOOKUP_BATCH, attr!, bpf_attr_batch.size) >= 0 && size > 0
+    return kernel.bpf.call(bpf_cmd.BPF_MAP_LOOKUP_BATCH, attr!, bpf_attr_batch.size) >= 0 && size > 0
   }),
 
   fsopen: Effect.gen(function*() {
     const kernel = yield* Kernel.Kernel
-    return yield* works(acquireFd(kernel, { call: "fsopen" }, () => kernel.fsopen("tracefs")))
+    return yield* works(acquireFd(kernel, { call: "fsopen" }, () => kernel.files.fsopen("tracefs")))
   }),
 
   logTrueSize: Effect.gen(function*() {
@@ -119,7 +119,7 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
       log_buf: log!
     })
     const { offset, size } = bpf_attr_prog_load.fields.log_true_size
-    kernel.bpf(bpf_cmd.BPF_PROG_LOAD, attr!, offset + size)
+    kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, attr!, offset + size)
     return attr!.view.getUint32(offset, true) > 0
   }),
 
@@ -144,7 +144,7 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
     const event = yield* acquireFd(
       kernel,
       { call: "perf_event_open" },
-      () => kernel.perfEventOpen(attr, -1, 0, -1, perf.PERF_FLAG_FD_CLOEXEC)
+      () => kernel.perf.open(attr, -1, 0, -1, perf.PERF_FLAG_FD_CLOEXEC)
     )
     const link = yield* acquireBlock(kernel, bpf_attr_link_create.size)
     fill(link, bpf_attr_link_create, {
@@ -153,7 +153,11 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
       attach_type: bpf_attach_type.BPF_PERF_EVENT
     })
     return yield* works(
-      acquireFd(kernel, { call: "bpf" }, () => kernel.bpf(bpf_cmd.BPF_LINK_CREATE, link, bpf_attr_link_create.size))
+      acquireFd(
+        kernel,
+        { call: "bpf" },
+        () => kernel.bpf.call(bpf_cmd.BPF_LINK_CREATE, link, bpf_attr_link_create.size)
+      )
     )
   }),
 

@@ -63,8 +63,8 @@ const acquireCgroup = Effect.gen(function*() {
   const kernel = yield* Kernel.Kernel
   const folder = yield* acquireFolder
   yield* Effect.acquireRelease(
-    Effect.sync(() => expect(kernel.mount("cgroup2", folder)).toBe(0)),
-    () => Effect.sync(() => kernel.unmount(folder))
+    Effect.sync(() => expect(kernel.files.mount("cgroup2", folder)).toBe(0)),
+    () => Effect.sync(() => kernel.files.unmount(folder))
   )
   const path = mkdtempSync(`${folder}/effect-ebpf-`)
   yield* Effect.addFinalizer(() => Effect.sync(() => rmdirSync(path)))
@@ -224,7 +224,7 @@ describe("maps with objects of this machine's kernel", () => {
     Effect.gen(function*() {
       const kernel = yield* Kernel.Kernel
       const folder = yield* acquireFolder
-      yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.unmount(folder)))
+      yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.files.unmount(folder)))
       const definition = HashMap.define({ name: "pinned", key: Layout.u32, value: Layout.u32, maxEntries: 8 })
       const map = yield* BpfMap.pinned(definition, `${folder}/map`)
       yield* map.update(1, 10)

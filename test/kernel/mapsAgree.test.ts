@@ -69,7 +69,7 @@ class Side {
       new Map(fds.map((fd, i) => [hex(word(this.door.id(fd))), `object ${i}`]))
     this.maps = idsOf(maps)
     this.programs = idsOf(programs)
-    const process = this.door.keep(kernel.pidfdOpen(globalThis.process.pid))
+    const process = this.door.keep(kernel.files.pidfdOpen(globalThis.process.pid))
     this.objects = [
       ...maps,
       ...programs,
@@ -98,7 +98,7 @@ class Side {
       const map = new MapUnderTest(this, kind, given, fd, limits)
       return [...recipe.steps.map((step) => map.run(step)), map.walk()]
     } finally {
-      this.door.kernel.close(fd)
+      this.door.kernel.files.close(fd)
     }
   }
 }
@@ -300,7 +300,7 @@ describe("generated sequences of map commands", () => {
     () =>
       Effect.gen(function*() {
         const linux = yield* Kernel.Kernel.pipe(Effect.provide(Layer.fresh(Kernel.layer), { local: true }))
-        linux.raiseMemlock() // which maps were charged to before 5.11
+        linux.bpf.raiseMemlock() // which maps were charged to before 5.11
         const context = yield* Layer.build(SimulatedKernel.layer({ possibleCpus: linux.possibleCpus }))
         const open = (kernel: Kernel.KernelService) =>
           Effect.acquireRelease(Effect.sync(() => new Side(kernel)), ({ door }) => Effect.sync(() => door.close()))

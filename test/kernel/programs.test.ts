@@ -277,7 +277,11 @@ describe("a loaded program", () => {
       const kernel = yield* Kernel.Kernel
       const refusing: Kernel.KernelService = {
         ...kernel,
-        bpf: (command, attr, size) => command === bpf_cmd.BPF_BTF_LOAD ? -errno.EPERM : kernel.bpf(command, attr, size)
+        bpf: {
+          ...kernel.bpf,
+          call: (command, attr, size) =>
+            command === bpf_cmd.BPF_BTF_LOAD ? -errno.EPERM : kernel.bpf.call(command, attr, size)
+        }
       }
       const load = Program.load(ProgramSpec.make({ type: "xdp", name: "plain", instructions: pass }))
       const program = yield* Effect.provideService(load, Kernel.Kernel, refusing)

@@ -23,7 +23,7 @@ export const contextAfter = <A>(program: { readonly fd: number }, data: Uint8Arr
       ctx_size_out: layout.size,
       ctx_out: context
     })
-    const result = kernel.bpf(bpf_cmd.BPF_PROG_TEST_RUN, attr, size)
+    const result = kernel.bpf.call(bpf_cmd.BPF_PROG_TEST_RUN, attr, size)
     if (result < 0) return yield* Effect.die(new Error(`BPF_PROG_TEST_RUN: ${result}`))
     return yield* Effect.fromResult(Layout.decode(layout, context.bytes.slice()))
   }))

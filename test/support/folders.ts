@@ -17,7 +17,7 @@ export const acquireFolder = Effect.gen(function*() {
     )
   }
   const folder = `/tmp/effect-ebpf-${++count}`
-  const result = kernel.mkdir(folder)
+  const result = kernel.files.mkdir(folder)
   if (result < 0) throw new Error(`mkdir ${folder}: ${result}`)
   return folder
 })

@@ -59,7 +59,7 @@ export class MapDoor {
   }
 
   close(): void {
-    for (const fd of this.kept) this.kernel.close(fd)
+    for (const fd of this.kept) this.kernel.files.close(fd)
     for (const block of this.blocks) this.kernel.free(block)
   }
 
@@ -183,7 +183,7 @@ export class MapDoor {
       flags: BigInt(batch.flags)
     })
     if (from !== undefined) this.attr.view.setBigUint64(0, BigInt(this.cursor.address + 256), true)
-    const result = this.kernel.bpf(command, this.attr, bpf_attr_batch.size)
+    const result = this.kernel.bpf.call(command, this.attr, bpf_attr_batch.size)
     const done = this.attr.u32[bpf_attr_batch.fields.count.offset / 4]!
     const at = (block: Block, size: number, i: number) => hex(block.bytes.subarray(i * size, (i + 1) * size))
     const entries = Array.from(
@@ -220,7 +220,7 @@ export class MapDoor {
     layout: Parameters<typeof fill>[1],
     values: { readonly [name: string]: FieldValue | undefined }
   ): number {
-    return this.kernel.bpf(command, this.attr, fill(this.attr, layout, values))
+    return this.kernel.bpf.call(command, this.attr, fill(this.attr, layout, values))
   }
 
   /** A 32-bit field of the last command's attr. */

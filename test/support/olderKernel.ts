@@ -23,13 +23,13 @@ export interface Lacks {
 /** Runs an effect on a kernel that lacks some things. Unknown commands and program types are EINVAL. */
 export const lacking = (lacks: Lacks) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.flatMap(Kernel.Kernel, (kernel) => {
-    const bpf: Kernel.KernelService["bpf"] = (command, attr, size) => {
+    const call: Kernel.BpfCalls["call"] = (command, attr, size) => {
       const isProgram = command === bpf_cmd.BPF_PROG_LOAD &&
         readNumber(attr, bpf_attr_prog_load, "prog_type") === programTypes.syscall
       const isLacking = (lacks.batches === true && batches.has(command)) || (lacks.programs === true && isProgram)
-      return isLacking ? -errno.EINVAL : kernel.bpf(command, attr, size)
+      return isLacking ? -errno.EINVAL : kernel.bpf.call(command, attr, size)
     }
-    return Effect.provideService(effect, Kernel.Kernel, { ...kernel, bpf })
+    return Effect.provideService(effect, Kernel.Kernel, { ...kernel, bpf: { ...kernel.bpf, call } })
   })
 
 /** All ways that maps have of doing the same, by what the kernel lacks. */
@@ -47,5 +47,5 @@ export const watching = (
   Effect.flatMap(Kernel.Kernel, (kernel) =>
     Effect.provideService(effect, Kernel.Kernel, {
       ...kernel,
-      bpf: (command, attr, size) => watch(command, () => kernel.bpf(command, attr, size))
+      bpf: { ...kernel.bpf, call: (command, attr, size) => watch(command, () => kernel.bpf.call(command, attr, size)) }
     }))

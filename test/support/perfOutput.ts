@@ -27,8 +27,8 @@ const openOn = (kernel: Kernel.KernelService, cpu: number): Effect.Effect<number
       wakeup_events: 1
     })
     return yield* Effect.acquireRelease(
-      Effect.sync(() => kernel.perfEventOpen(attr, -1, cpu, -1, perf.PERF_FLAG_FD_CLOEXEC)),
-      (fd) => Effect.sync(() => fd >= 0 && kernel.close(fd))
+      Effect.sync(() => kernel.perf.open(attr, -1, cpu, -1, perf.PERF_FLAG_FD_CLOEXEC)),
+      (fd) => Effect.sync(() => fd >= 0 && kernel.files.close(fd))
     )
   })
 
@@ -47,7 +47,7 @@ export const perfRings = <E>(put: (cpu: number, fd: number) => Effect.Effect<voi
         protection: mman.PROT_READ | mman.PROT_WRITE,
         offset: 0
       })
-      kernel.ioctl(fd, perf.PERF_EVENT_IOC_ENABLE, 0)
+      kernel.perf.ioctl(fd, perf.PERF_EVENT_IOC_ENABLE, 0)
       yield* put(cpu, fd)
       rings.push(mapping.buffer)
     }

@@ -42,7 +42,7 @@ export class RawDoor {
 
   /** Gives everything back. */
   close(): void {
-    for (const fd of this.fds) this.kernel.close(fd)
+    for (const fd of this.fds) this.kernel.files.close(fd)
     for (const block of [this.attr, this.text, this.code, this.log, this.input, this.output]) this.kernel.free(block)
   }
 
@@ -53,7 +53,7 @@ export class RawDoor {
       value_size: valueSize,
       max_entries: maxEntries
     })
-    const fd = this.kernel.bpf(bpf_cmd.BPF_MAP_CREATE, this.attr, size)
+    const fd = this.kernel.bpf.call(bpf_cmd.BPF_MAP_CREATE, this.attr, size)
     if (fd < 0) throw new Error(`BPF_MAP_CREATE ${type}: ${fd}`)
     this.fds.push(fd)
     return fd
@@ -70,13 +70,13 @@ export class RawDoor {
       license: this.text,
       ...(log ? { log_level: 1, log_size: LOG_SIZE, log_buf: this.log } : {})
     })
-    return this.kernel.bpf(bpf_cmd.BPF_PROG_LOAD, this.attr, size)
+    return this.kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, this.attr, size)
   }
 
   /** What the verifier says of a program. */
   verdict(type: keyof typeof programTypes, bytes: Uint8Array): string {
     const fd = this.load(type, bytes, true)
-    if (fd >= 0) this.kernel.close(fd)
+    if (fd >= 0) this.kernel.files.close(fd)
     return new TextDecoder().decode(this.log.bytes.slice(0, this.log.bytes.indexOf(0)))
   }
 
@@ -90,7 +90,7 @@ export class RawDoor {
       data_in: this.input,
       data_out: this.output
     })
-    const error = this.kernel.bpf(bpf_cmd.BPF_PROG_TEST_RUN, this.attr, Math.max(size, 64))
+    const error = this.kernel.bpf.call(bpf_cmd.BPF_PROG_TEST_RUN, this.attr, Math.max(size, 64))
     return {
       error,
       returnValue: readNumber(this.attr, bpf_attr_test, "retval"),
@@ -106,7 +106,7 @@ export class RawDoor {
       key: key === undefined ? 0 : this.input,
       value: command === bpf_cmd.BPF_MAP_DELETE_ELEM ? undefined : this.output
     })
-    return this.kernel.bpf(command, this.attr, size)
+    return this.kernel.bpf.call(command, this.attr, size)
   }
 
   update(fd: number, key: Uint8Array, value: Uint8Array): void {

@@ -16,7 +16,7 @@ const main = Effect.gen(function*() {
     value_size: 4,
     max_entries: 1024
   })
-  return kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size) >= 0
+  return kernel.bpf.call(bpf_cmd.BPF_MAP_CREATE, attr, size) >= 0
 }).pipe(Effect.provide(Kernel.layer))
 
 process.exitCode = (await Effect.runPromise(main)) ? 0 : 1

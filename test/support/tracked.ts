@@ -3,7 +3,8 @@ import { bpf_cmd } from "../../src/abi/generated/enums.ts"
 import { commandName } from "../../src/abi/names.ts"
 import { bpf_attr_get_id, bpf_attr_info } from "../../src/abi/generated/structs.ts"
 import { fill, readNumber } from "../../src/kernel/attribute.ts"
-import type { Block, KernelService, Mapping, Watch } from "../../src/kernel/Kernel.ts"
+import { type DoorCall, wrapCalls } from "../../src/kernel/doorCalls.ts"
+import type { Block, KernelService } from "../../src/kernel/Kernel.ts"
 
 export interface Tracked {
   readonly kernel: KernelService
@@ -29,16 +30,14 @@ const idOffset = 4 // bpf_map_info.id and bpf_prog_info.id
 
 /** Wraps a kernel. The wrapper's own look-ups go to the kernel beneath, and are not counted. */
 export const track = (kernel: KernelService): Tracked => {
-  const fds = new Map<number, string>()
-  const blocks = new Map<Block, string>()
-  const mappings = new Map<Mapping, string>()
-  const watches = new Map<Watch, string>()
+  /** By descriptor number, block, mapping or watch. */
+  const open = new Map<unknown, string>()
   const ids: Array<{ readonly command: number; readonly id: number; readonly what: string }> = []
 
-  const stack = (): string => new Error("opened").stack!.split("\n").slice(3, 10).join("\n")
-  const opened = (what: string, fd: number): number => {
-    if (fd >= 0) fds.set(fd, `${what}, descriptor ${fd}\n${stack()}`)
-    return fd
+  // Without the frames of this file and of the wrapper.
+  const stack = (): string => new Error("opened").stack!.split("\n").slice(6, 13).join("\n")
+  const opened = (what: string, resource: unknown): void => {
+    open.set(resource, `${what}${typeof resource === "number" ? `, descriptor ${resource}` : ""}\n${stack()}`)
   }
 
   const withBlocks = <A>(sizes: ReadonlyArray<number>, f: (...blocks: Array<Block>) => A): A => {
@@ -53,7 +52,7 @@ export const track = (kernel: KernelService): Tracked => {
   const rememberId = (fd: number, what: string, command: number): void =>
     withBlocks([16, 256], (attr, info) => {
       const size = fill(attr!, bpf_attr_info, { bpf_fd: fd, info_len: 256, info: info! })
-      if (kernel.bpf(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr!, size) < 0) return
+      if (kernel.bpf.call(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr!, size) < 0) return
       ids.push({ command, id: info!.view.getUint32(idOffset, true), what })
     })
 
@@ -67,62 +66,30 @@ export const track = (kernel: KernelService): Tracked => {
         fill(attr!, bpf_attr_get_id, { start_id: id - 1 }),
         bpf_attr_get_id.fields.open_flags.offset
       )
-      return kernel.bpf(command, attr!, size) === 0 && readNumber(attr!, bpf_attr_get_id, "next_id") === id
+      return kernel.bpf.call(command, attr!, size) === 0 && readNumber(attr!, bpf_attr_get_id, "next_id") === id
     })
 
+  const note = (call: DoorCall, result: unknown): void => {
+    if (call.releases === true) open.delete(call.args[0])
+    else if (typeof result === "number" && result < 0) return
+    else if (call.method !== "bpf.call") {
+      if (call.gives !== undefined) opened(call.method, result)
+    } else {
+      const [command, fd] = [call.args[0] as number, result as number]
+      if (command === bpf_cmd.BPF_MAP_CREATE) rememberId(fd, "map", bpf_cmd.BPF_MAP_GET_NEXT_ID)
+      else if (command === bpf_cmd.BPF_PROG_LOAD) rememberId(fd, "program", bpf_cmd.BPF_PROG_GET_NEXT_ID)
+      else if (!givesDescriptor.has(command)) return
+      opened(commandName(command), fd)
+    }
+  }
+
   return {
-    kernel: {
-      ...kernel,
-      allocate: (size) => {
-        const block = kernel.allocate(size)
-        if (typeof block !== "number") blocks.set(block, `block of ${size} bytes\n${stack()}`)
-        return block
-      },
-      free: (block) => {
-        blocks.delete(block)
-        kernel.free(block)
-      },
-      bpf: (command, attr, size) => {
-        const result = kernel.bpf(command, attr, size)
-        if (result < 0) return result
-        if (command === bpf_cmd.BPF_MAP_CREATE) rememberId(result, "map", bpf_cmd.BPF_MAP_GET_NEXT_ID)
-        else if (command === bpf_cmd.BPF_PROG_LOAD) rememberId(result, "program", bpf_cmd.BPF_PROG_GET_NEXT_ID)
-        else if (!givesDescriptor.has(command)) return result
-        return opened(commandName(command), result)
-      },
-      perfEventOpen: (...args) => opened("perf event", kernel.perfEventOpen(...args)),
-      dup: (fd) => opened("duplicate", kernel.dup(fd)),
-      fsopen: (type) => opened("fsopen", kernel.fsopen(type)),
-      fsmount: (fd) => opened("fsmount", kernel.fsmount(fd)),
-      pidfdOpen: (pid) => opened("pidfd", kernel.pidfdOpen(pid)),
-      close: (fd) => {
-        fds.delete(fd)
-        return kernel.close(fd)
-      },
-      mmap: (...args) => {
-        const mapping = kernel.mmap(...args)
-        if (typeof mapping !== "number") mappings.set(mapping, `mapping\n${stack()}`)
-        return mapping
-      },
-      munmap: (mapping) => {
-        mappings.delete(mapping)
-        return kernel.munmap(mapping)
-      },
-      watch: (fd, onReadable) => {
-        const inner = kernel.watch(fd, onReadable)
-        if (typeof inner === "number") return inner
-        const watch: Watch = {
-          arm: inner.arm,
-          close: () => {
-            watches.delete(watch)
-            inner.close()
-          }
-        }
-        watches.set(watch, `watch of descriptor ${fd}\n${stack()}`)
-        return watch
-      }
-    },
-    open: () => [...fds.values(), ...blocks.values(), ...mappings.values(), ...watches.values()],
+    kernel: wrapCalls(kernel, (call, make) => {
+      const result = make()
+      note(call, result)
+      return result
+    }),
+    open: () => [...open.values()],
     alive: () => ids.filter(({ command, id }) => exists(command, id)).map(({ id, what }) => `${what} ${id}`)
   }
 }

@@ -39,13 +39,17 @@ const mountPrivately = (kernel: KernelService): Effect.Effect<string, TracefsUna
   const features = ["fsopen"] as const
   const subject = "tracefs"
   return withLocalScope(Effect.fnUntraced(function*(owner) {
-    const context = yield* acquireFd(kernel, { call: "fsopen", subject, features }, () => kernel.fsopen("tracefs"))
+    const context = yield* acquireFd(
+      kernel,
+      { call: "fsopen", subject, features },
+      () => kernel.files.fsopen("tracefs")
+    )
     yield* run(
       kernel,
       { call: "fsconfig", subject },
-      () => kernel.fsconfig(context, fsconfig_command.FSCONFIG_CMD_CREATE)
+      () => kernel.files.fsconfig(context, fsconfig_command.FSCONFIG_CMD_CREATE)
     )
-    const mount = yield* acquireFd(kernel, { call: "fsmount", subject }, () => kernel.fsmount(context)).pipe(
+    const mount = yield* acquireFd(kernel, { call: "fsmount", subject }, () => kernel.files.fsmount(context)).pipe(
       Scope.provide(owner)
     )
     return `/proc/self/fd/${mount}`

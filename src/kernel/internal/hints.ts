@@ -17,7 +17,7 @@ export interface Failure {
 const decoder = new TextDecoder()
 
 const read = (kernel: KernelService, path: string): string | undefined => {
-  const content = kernel.readFile(path)
+  const content = kernel.files.read(path)
   return typeof content === "number" ? undefined : decoder.decode(content)
 }
 

@@ -5,7 +5,7 @@ import { release } from "node:os"
 import { errno } from "../../abi/errno.ts"
 import { fcntl, mman, mount, resource } from "../../abi/os.ts"
 import { type Architecture, syscalls } from "../../abi/syscalls.ts"
-import type { KernelService } from "../KernelService.ts"
+import type { BpfCalls, FileCalls, KernelService, PerfCalls } from "../KernelService.ts"
 import type { Block, Mapping } from "../Memory.ts"
 import { Arena, type Slab } from "../arena.ts"
 import { countCpus } from "./cpus.ts"
@@ -71,7 +71,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
 
   const guarded = (block: Block, size: number): boolean => block.live && size <= block.size
 
-  const readFile = (path: string): Uint8Array | number => {
+  const read = (path: string): Uint8Array | number => {
     try {
       return readFileSync(path)
     } catch (error) {
@@ -79,7 +79,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     }
   }
 
-  const possible = readFile("/sys/devices/system/cpu/possible")
+  const possible = read("/sys/devices/system/cpu/possible")
   const possibleCpus = typeof possible === "number" ? undefined : countCpus(new TextDecoder().decode(possible))
   if (possibleCpus === undefined) throw new Error("cannot read /sys/devices/system/cpu/possible")
 
@@ -98,17 +98,18 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
   }
   const text = (value: string): Uint8Array => new TextEncoder().encode(`${value}\0`)
 
-  const service: KernelService = {
-    kind: "linux",
-    architecture,
-    version: parseVersion(release()),
-    pageSize,
-    possibleCpus,
-    allocate,
-    free,
-    bpf: (command, attr, size) =>
+  const bpf: BpfCalls = {
+    call: (command, attr, size) =>
       guarded(attr, size) ? result(libc.syscall4(numbers.bpf, command, attr.address, size)) : -errno.EFAULT,
-    perfEventOpen: (attr, pid, cpu, groupFd, flags) =>
+    raiseMemlock: () => {
+      const { RLIMIT_MEMLOCK, RLIM_INFINITY } = resource
+      const limits = new Uint8Array(BigUint64Array.of(RLIM_INFINITY, RLIM_INFINITY).buffer) // struct rlimit
+      return withBytes(limits, (address) => result(libc.prlimit(0, RLIMIT_MEMLOCK, address, 0)))
+    }
+  }
+
+  const perf: PerfCalls = {
+    open: (attr, pid, cpu, groupFd, flags) =>
       // perf_event_attr says its own size, at offset 4: the kernel reads that many bytes.
       guarded(attr, attr.u32[1]!)
         ? result(libc.syscall6(numbers.perf_event_open, attr.address, pid, cpu, groupFd, flags))
@@ -116,7 +117,10 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     ioctl: (fd, request, argument) => {
       if (typeof argument === "number") return result(libc.ioctl(fd, request, argument))
       return argument.live ? result(libc.ioctl(fd, request, argument.address)) : -errno.EFAULT
-    },
+    }
+  }
+
+  const files: FileCalls = {
     mmap: (fd, length, protection, offset) => {
       const address = mapMemory(0, length, protection, MAP_SHARED, fd, offset)
       return address < 0 ? address : new LinuxMapping(address, length, koffi.view(address, length))
@@ -133,12 +137,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     },
     close: (fd) => result(libc.close(fd)),
     dup: (fd) => result(libc.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)),
-    raiseMemlock: () => {
-      const { RLIMIT_MEMLOCK, RLIM_INFINITY } = resource
-      const limits = new Uint8Array(BigUint64Array.of(RLIM_INFINITY, RLIM_INFINITY).buffer) // struct rlimit
-      return withBytes(limits, (address) => result(libc.prlimit(0, RLIMIT_MEMLOCK, address, 0)))
-    },
-    readFile,
+    read,
     fsopen: (type) =>
       withBytes(text(type), (address) => result(libc.syscall4(numbers.fsopen, address, mount.FSOPEN_CLOEXEC, 0))),
     fsconfig: (fd, command) => result(libc.syscall6(numbers.fsconfig, fd, command, 0, 0, 0)),
@@ -160,6 +159,19 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     },
     pidfdOpen: (pid) => result(libc.syscall4(numbers.pidfd_open, pid, 0, 0)),
     watch: (fd, onReadable) => reactor.watch(fd, onReadable)
+  }
+
+  const service: KernelService = {
+    kind: "linux",
+    architecture,
+    version: parseVersion(release()),
+    pageSize,
+    possibleCpus,
+    allocate,
+    free,
+    bpf,
+    perf,
+    files
   }
 
   return {

@@ -125,7 +125,7 @@ const runAll = (
         if (valueBlock !== undefined) {
           setPointer(attr, bpf_attr_batch.fields.values.offset, valueBlock, from * valueSize)
         }
-        return kernel.bpf(bpf_cmd[operation.batch], attr, bpf_attr_batch.size)
+        return kernel.bpf.call(bpf_cmd[operation.batch], attr, bpf_attr_batch.size)
       })
       if (result >= 0) return [rows, result]
       // Where a row fails, its number is written; where all is refused at once, the number stays what it was.

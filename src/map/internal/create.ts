@@ -60,7 +60,7 @@ const acquireTypes = (kernel: KernelService, spec: MapSpec) =>
     const attr = yield* acquireBlock(kernel, bpf_attr_btf_load.size)
     const size = fill(attr, bpf_attr_btf_load, { btf: blob, btf_size: bytes.length })
     const what: Call = { call: "bpf", command: "BPF_BTF_LOAD", subject: `the types of ${describe(spec)}` }
-    const fd = yield* acquireFd(kernel, what, charged(kernel, () => kernel.bpf(bpf_cmd.BPF_BTF_LOAD, attr, size)))
+    const fd = yield* acquireFd(kernel, what, charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_BTF_LOAD, attr, size)))
     return spec.vmlinuxValueType === undefined
       ? { btf_fd: fd, btf_key_type_id: key, btf_value_type_id: value }
       : { btf_fd: fd, btf_vmlinux_value_type_id: spec.vmlinuxValueType }
@@ -104,7 +104,7 @@ export const createMap = (
       map_extra: spec.mapExtra === 0 ? undefined : spec.mapExtra,
       ...types
     })
-    const create = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_MAP_CREATE, attr, size))
+    const create = charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_MAP_CREATE, attr, size))
     return yield* Effect.mapError(
       Scope.provide(acquireDescriptor(kernel, what, create), owner),
       (error) => explained(spec, error)

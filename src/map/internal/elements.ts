@@ -59,12 +59,12 @@ export const acquireElements = (
     // The kernel has copied the old key before it writes the new one.
     fill(nextAttr, bpf_attr_map_elem, { map_fd: map.fd, key: keyPointer, next_key: key })
     const call = (command: number, block: Block, size: number): number => {
-      const result = kernel.bpf(command, block, size)
+      const result = kernel.bpf.call(command, block, size)
       return result === -errno.EINTR ? again(command, block, size) : result
     }
     /** Apart from `call`, which would allocate what this closure captures, called or not. */
     const again = (command: number, block: Block, size: number): number =>
-      retrying(() => kernel.bpf(command, block, size))
+      retrying(() => kernel.bpf.call(command, block, size))
     const FLAGS = flags.offset / 4
     const { u32 } = attr
     return {

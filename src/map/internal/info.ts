@@ -44,7 +44,7 @@ export const readInfo = (kernel: KernelService, fd: number, subject: string): Ef
     const info = yield* acquireBlock(kernel, bpf_map_info.size)
     const size = fill(attr, bpf_attr_info, { bpf_fd: fd, info_len: bpf_map_info.size, info })
     const what: Call = { call: "bpf", command: "BPF_OBJ_GET_INFO_BY_FD", subject }
-    yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
+    yield* run(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
     const type = readNumber(info, bpf_map_info, "type")
     return {
       id: readNumber(info, bpf_map_info, "id"),

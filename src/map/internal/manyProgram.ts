@@ -166,7 +166,7 @@ const acquireProgram = (
       prog_name: new TextEncoder().encode("many")
     })
     const what: Call = { call: "bpf", command: "BPF_PROG_LOAD", subject, features: ["syscallProgram"] }
-    const load = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_PROG_LOAD, attr, size))
+    const load = charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, attr, size))
     return yield* Scope.provide(acquireFd(kernel, what, load), owner)
   }))
 
@@ -221,7 +221,7 @@ export const acquireManyProgram = (
       run: (count, flags) => {
         view.setUint32(0, count, true)
         view.setUint32(FLAGS_AT, flags, true)
-        return retrying(() => kernel.bpf(bpf_cmd.BPF_PROG_TEST_RUN, attr, size))
+        return retrying(() => kernel.bpf.call(bpf_cmd.BPF_PROG_TEST_RUN, attr, size))
       }
     }
   })

@@ -169,7 +169,7 @@ export const fromFd = <M extends BpfMap>(
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
     const what = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
-    const own = yield* acquireDescriptor(kernel, what, () => kernel.dup(fd))
+    const own = yield* acquireDescriptor(kernel, what, () => kernel.files.dup(fd))
     return yield* adopt(kernel, definition, own, `of descriptor ${fd}`)
   }))
 

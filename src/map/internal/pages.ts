@@ -97,7 +97,7 @@ const byBatches = (access: Access<any, any>, drains: boolean) =>
         map_fd: map.fd,
         flags: 0
       })
-      return retrying(() => kernel.bpf(bpf_cmd[command], attr, size))
+      return retrying(() => kernel.bpf.call(bpf_cmd[command], attr, size))
     }
     const next: Walk = Effect.suspend((): Walk => {
       if (place === "end") return Effect.undefined

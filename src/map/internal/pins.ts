@@ -39,7 +39,7 @@ const explained = (kernel: KernelService, path: string, error: SystemCallError):
     })
   }
   const folder = path.includes("/") ? folderOf(path) : "."
-  const type = kernel.fileSystemType(folder)
+  const type = kernel.files.fileSystemType(folder)
   if (type === -errno.ENOENT) return new SystemCallError({ ...error, hint: `The folder ${folder} does not exist` })
   if (type >= 0 && type !== magic.BPF_FS_MAGIC) {
     return new SystemCallError({ ...error, hint: `${folder} is in no BPF file system: see BpfFs.ensure` })
@@ -60,7 +60,7 @@ export const pinObject = (
     const size = fill(attr, bpf_attr_obj, { pathname, bpf_fd: fd })
     const what: Call = { call: "bpf", command: "BPF_OBJ_PIN", subject: `${subject} at ${path}` }
     yield* Effect.mapError(
-      run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_OBJ_PIN, attr, size)),
+      run(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_OBJ_PIN, attr, size)),
       (error) => explained(kernel, path, error)
     )
   }))
@@ -75,7 +75,7 @@ export const acquirePinned = (
     const attr = yield* acquireBlock(kernel, bpf_attr_obj.size)
     const size = fill(attr, bpf_attr_obj, { pathname, bpf_fd: 0 })
     const what: Call = { call: "bpf", command: "BPF_OBJ_GET", subject: path }
-    const get = () => kernel.bpf(bpf_cmd.BPF_OBJ_GET, attr, size)
+    const get = () => kernel.bpf.call(bpf_cmd.BPF_OBJ_GET, attr, size)
     return yield* Effect.mapError(
       Scope.provide(acquireDescriptor(kernel, what, get), owner),
       (error) => error.errno === errno.ENOENT ? error : explained(kernel, path, error)

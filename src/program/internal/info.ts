@@ -90,7 +90,7 @@ export const readInfo = (
     const info = yield* acquireBlock(kernel, bpf_prog_info.size)
     const size = fill(attr, bpf_attr_info, { bpf_fd: fd, info_len: bpf_prog_info.size, info })
     const what: Call = { call: "bpf", command: "BPF_OBJ_GET_INFO_BY_FD", subject }
-    yield* run(kernel, what, () => kernel.bpf(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
+    yield* run(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
     if (readNumber(attr, bpf_attr_info, "info_len") < LEAST_LENGTH) return yield* notAProgram("one of another object")
     return parseInfo(info)
   }))
@@ -119,5 +119,5 @@ export const openByFd = <T extends ProgramType>(kernel: KernelService, type: T, 
     const invalid = checkInteger("fd", fd, 0, 0x7fffffff)
     if (invalid !== undefined) return yield* invalid
     const what: Call = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
-    return yield* withType(kernel, type, yield* acquireDescriptor(kernel, what, () => kernel.dup(fd)))
+    return yield* withType(kernel, type, yield* acquireDescriptor(kernel, what, () => kernel.files.dup(fd)))
   })

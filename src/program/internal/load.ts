@@ -89,10 +89,10 @@ const acquireDebugInfo = (
     const blob = yield* bytesBlock(kernel, info.btf)
     const attr = yield* acquireBlock(kernel, bpf_attr_btf_load.size)
     const size = fill(attr, bpf_attr_btf_load, { btf: blob, btf_size: info.btf.length })
-    const call = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_BTF_LOAD, attr, Math.max(size, BTF_LOAD_SIZE)))
+    const call = charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_BTF_LOAD, attr, Math.max(size, BTF_LOAD_SIZE)))
     const fd = yield* Effect.acquireRelease(
       Effect.sync(() => retrying(call)),
-      (result) => Effect.sync(() => result >= 0 && kernel.close(result))
+      (result) => Effect.sync(() => result >= 0 && kernel.files.close(result))
     )
     return fd < 0 ? undefined : fd
   })
@@ -145,7 +145,7 @@ export const loadProgram = (
         ...debug,
         ...(log === undefined ? {} : { log_level: 1, log_size: logSize, log_buf: log })
       })
-      const once = charged(kernel, () => kernel.bpf(bpf_cmd.BPF_PROG_LOAD, attr, size))
+      const once = charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, attr, size))
       const call = (): number => {
         let result = once()
         for (let i = 1; i < MOST_ATTEMPTS && result === -errno.EAGAIN; i++) result = once()

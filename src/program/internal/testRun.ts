@@ -59,7 +59,7 @@ export const runTest = (
       ctx_in: contextIn
     })
     const what = { call: "bpf", command: "BPF_PROG_TEST_RUN", subject: `${program.type} program "${program.name}"` }
-    const call = () => kernel.bpf(bpf_cmd.BPF_PROG_TEST_RUN, attr, Math.max(size, duration))
+    const call = () => kernel.bpf.call(bpf_cmd.BPF_PROG_TEST_RUN, attr, Math.max(size, duration))
     if (repeat === undefined || repeat === 1) yield* run(kernel, what, call)
     else yield* runOnce(kernel, what, call, INTERRUPTED)
     return {

@@ -7,7 +7,7 @@ import { mman, perf } from "../../abi/os.ts"
 import { Arena, type Slab } from "../../kernel/arena.ts"
 import { isExpected } from "../../kernel/Features.ts"
 import { parseVersion } from "../../kernel/version.ts"
-import type { KernelService, Mapping, Watch } from "../../kernel/Kernel.ts"
+import type { BpfCalls, FileCalls, KernelService, Mapping, PerfCalls, Watch } from "../../kernel/Kernel.ts"
 import type { ProgramTrap } from "../ProgramTrap.ts"
 import { bpf } from "./bpfCommands.ts"
 import { BpfFileTree } from "./bpffs.ts"
@@ -221,7 +221,6 @@ export class Door {
   }
 
   private makeService(options: DoorOptions): KernelService {
-    const { descriptors } = this
     return {
       kind: "simulated",
       architecture: "x64",
@@ -230,9 +229,23 @@ export class Door {
       possibleCpus: options.possibleCpus,
       allocate: (size) => this.arena.allocate(size),
       free: (block) => this.arena.free(block),
-      bpf: (command, attr, size) =>
+      bpf: this.bpfCalls(),
+      perf: this.perfCalls(),
+      files: this.fileCalls(options)
+    }
+  }
+
+  private bpfCalls(): BpfCalls {
+    return {
+      call: (command, attr, size) =>
         attr.live && size <= attr.size ? bpf(this.state, command, attr.bytes, size) : -errno.EFAULT,
-      perfEventOpen: (attr) => {
+      raiseMemlock: () => 0
+    }
+  }
+
+  private perfCalls(): PerfCalls {
+    return {
+      open: (attr) => {
         if (!attr.live) return -errno.EFAULT
         const { config, type } = perf_event_attr.fields
         if (attr.view.getUint32(type.offset, true) !== perf_type_id.PERF_TYPE_TRACEPOINT) return -errno.ENOENT
@@ -240,7 +253,13 @@ export class Door {
         if (![...this.tracepoints.values()].includes(tracepoint)) return -errno.ENOENT
         return this.openPerfEvent(tracepoint)
       },
-      ioctl: (fd, request, argument) => this.ioctl(fd, request, typeof argument === "number" ? argument : -1),
+      ioctl: (fd, request, argument) => this.ioctl(fd, request, typeof argument === "number" ? argument : -1)
+    }
+  }
+
+  private fileCalls(options: DoorOptions): FileCalls {
+    const { descriptors } = this
+    return {
       mmap: (fd, length, protection, offset) => this.mmap(fd, length, protection, offset, options.pageSize),
       munmap: (mapping) => {
         if (!(mapping instanceof SimulatedMapping) || !this.mappings.delete(mapping)) return -errno.EINVAL
@@ -252,8 +271,7 @@ export class Door {
       },
       close: (fd) => descriptors.close(fd),
       dup: (fd) => descriptors.dup(fd),
-      raiseMemlock: () => 0,
-      readFile: makeFiles({ ...options, tracepoints: this.tracepoints, mounts: this.mounts, descriptors }),
+      read: makeFiles({ ...options, tracepoints: this.tracepoints, mounts: this.mounts, descriptors }),
       fsopen: (type) =>
         mountable.has(type) ? descriptors.open({ _tag: "FileSystem", type, state: "configuring" }) : -errno.ENODEV,
       fsconfig: (fd, command) => {

@@ -121,8 +121,8 @@ export const mapFaults = (test: Test): void => {
       Effect.gen(function*() {
         const kernel = yield* Kernel.Kernel
         const folder = yield* acquireFolder
-        yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.unmount(folder)))
-        const before = Effect.sync(() => kernel.unlink(`${folder}/map`))
+        yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.files.unmount(folder)))
+        const before = Effect.sync(() => kernel.files.unlink(`${folder}/map`))
         yield* holds({ name: "maps are pinned", run: pinned(folder), before }, error)
       }))
   }

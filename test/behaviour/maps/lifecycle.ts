@@ -161,6 +161,6 @@ export const lifecycle = (test: Test): void => {
       const block = kernel.allocate(64)
       if (typeof block === "number") throw new Error("no memory")
       kernel.free(block)
-      expect(kernel.bpf(0, block, 64)).toBe(-14)
+      expect(kernel.bpf.call(0, block, 64)).toBe(-14)
     }))
 }

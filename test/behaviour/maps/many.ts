@@ -332,13 +332,16 @@ export const many = (test: Test): void => {
       const open: Array<number> = []
       const counted = {
         ...kernel,
-        mmap: (...args: Parameters<typeof kernel.mmap>) => {
-          open.push(1)
-          return kernel.mmap(...args)
-        },
-        munmap: (mapping: Kernel.Mapping) => {
-          open.pop()
-          return kernel.munmap(mapping)
+        files: {
+          ...kernel.files,
+          mmap: (...args: Parameters<Kernel.FileCalls["mmap"]>) => {
+            open.push(1)
+            return kernel.files.mmap(...args)
+          },
+          munmap: (mapping: Kernel.Mapping) => {
+            open.pop()
+            return kernel.files.munmap(mapping)
+          }
         }
       }
       yield* lacking({ programs: true })(Effect.gen(function*() {

@@ -58,18 +58,20 @@ const kernelWith = (
   }
   const kernel = {
     version: parseVersion("6.1.0"),
-    readFile: (path: string) =>
-      path !== "/proc/self/mountinfo"
-        ? -2
-        : typeof mountinfo === "number"
-        ? mountinfo
-        : new TextEncoder().encode(mountinfo),
-    fsopen: answer("fsopen", 10),
-    fsconfig: answer("fsconfig", 0),
-    fsmount: answer("fsmount", 11),
-    close: (fd: number) => {
-      calls.push(`close(${fd})`)
-      return 0
+    files: {
+      read: (path: string) =>
+        path !== "/proc/self/mountinfo"
+          ? -2
+          : typeof mountinfo === "number"
+          ? mountinfo
+          : new TextEncoder().encode(mountinfo),
+      fsopen: answer("fsopen", 10),
+      fsconfig: answer("fsconfig", 0),
+      fsmount: answer("fsmount", 11),
+      close: (fd: number) => {
+        calls.push(`close(${fd})`)
+        return 0
+      }
     }
   } as unknown as KernelService
   return { calls, kernel }

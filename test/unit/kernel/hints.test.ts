@@ -11,9 +11,11 @@ const ENOENT = -2
 const kernel = (release: string, files: Record<string, string> = {}): KernelService =>
   ({
     version: parseVersion(release),
-    readFile: (path: string) => {
-      const text = files[path]
-      return text === undefined ? ENOENT : new TextEncoder().encode(text)
+    files: {
+      read: (path: string) => {
+        const text = files[path]
+        return text === undefined ? ENOENT : new TextEncoder().encode(text)
+      }
     }
   }) as unknown as KernelService
 
@@ -177,8 +179,10 @@ describe("other errors", () => {
   it("that speak for themselves have no hint, and no file is read for them", () => {
     const on = {
       version: parseVersion("5.4.0"),
-      readFile: () => {
-        throw new Error("read")
+      files: {
+        read: () => {
+          throw new Error("read")
+        }
       }
     } as unknown as KernelService
     for (const code of ["ENOENT", "EEXIST", "EBADF", "ENOMEM", "EBUSY", "EINVAL", "EMFILE", "ENOSYS"] as const) {

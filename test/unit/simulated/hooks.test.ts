@@ -26,7 +26,7 @@ const link = (values: { readonly [K in keyof typeof bpf_attr_link_create.fields]
     return yield* acquireFd(
       kernel,
       { call: "bpf", command: "BPF_LINK_CREATE" },
-      () => kernel.bpf(bpf_cmd.BPF_LINK_CREATE, attr, size)
+      () => kernel.bpf.call(bpf_cmd.BPF_LINK_CREATE, attr, size)
     )
   })
 
@@ -137,7 +137,7 @@ describe("hooks of the simulated kernel", () => {
       const [attr, name] = yield* Effect.all([acquireBlock(kernel, 24), acquireBlock(kernel, 32)])
       name.bytes.set(new TextEncoder().encode("sched_switch"))
       const size = fill(attr, bpf_attr_raw_tracepoint, { name, prog_fd: program.fd })
-      yield* acquireFd(kernel, { call: "bpf" }, () => kernel.bpf(bpf_cmd.BPF_RAW_TRACEPOINT_OPEN, attr, size))
+      yield* acquireFd(kernel, { call: "bpf" }, () => kernel.bpf.call(bpf_cmd.BPF_RAW_TRACEPOINT_OPEN, attr, size))
       const { happen } = yield* SimulatedKernel.SimulatedKernel
       const fired = yield* happen({ hook: "raw_tracepoint", name: "sched_switch", arguments: [1n, 0x1234n] })
       expect(fired.programs).toBe(1)

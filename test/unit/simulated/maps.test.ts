@@ -246,11 +246,11 @@ describe("other families of the simulated kernel", () => {
       expect(arena!.allocate(1, 2)).toBeUndefined()
       expect(arena!.allocate(1, 1)).toBe(4096)
       const fd = create(door, { type: "arena", keySize: 0, valueSize: 0, flags: 1024, maxEntries: 3 })
-      const mapping = door.kernel.mmap(fd, 3 * 4096, 3, 0)
+      const mapping = door.kernel.files.mmap(fd, 3 * 4096, 3, 0)
       if (typeof mapping === "number") throw new Error(`mmap: ${mapping}`)
       expect(mapping.buffer.byteLength).toBe(3 * 4096)
-      expect(door.kernel.mmap(fd, 3 * 4096, 3, 0)).toBe(-errno.EINVAL)
-      door.kernel.munmap(mapping)
+      expect(door.kernel.files.mmap(fd, 3 * 4096, 3, 0)).toBe(-errno.EINVAL)
+      door.kernel.files.munmap(mapping)
     }))
 
   it.effect("a program drains what a process produces, over discarded and wrapped records, and no further than finished ones", () =>
@@ -352,11 +352,11 @@ describe("values that BTF describes", () => {
       const id = (fields as ReadonlyArray<number>)[0]
       const open = () =>
         door.call(bpf_cmd.BPF_BTF_GET_FD_BY_ID, { size: 4, fields: { id: { offset: 0, size: 4 } } }, { id })
-      door.kernel.close(btf)
+      door.kernel.files.close(btf)
       const again = open()
       expect(again).toBeGreaterThan(2)
-      door.kernel.close(again)
-      door.kernel.close(fd)
+      door.kernel.files.close(again)
+      door.kernel.files.close(fd)
       expect(open()).toBe(-errno.ENOENT)
     }))
 

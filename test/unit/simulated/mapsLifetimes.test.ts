@@ -34,16 +34,16 @@ describe("how long objects of the simulated kernel live", () => {
       const fd = create(door, {})
       const id = door.id(fd)
       const other = create(door, {})
-      const copy = door.kernel.dup(fd)
+      const copy = door.kernel.files.dup(fd)
       const again = openById(door, id)
       expect(mapIds(door)).toEqual([id, door.id(other)])
       for (const each of [fd, copy, again]) {
         expect(mapIds(door)).toContain(id)
-        door.kernel.close(each)
+        door.kernel.files.close(each)
       }
       expect(mapIds(door)).toEqual([door.id(other)])
       expect(openById(door, id)).toBe(-errno.ENOENT)
-      door.kernel.close(other)
+      door.kernel.files.close(other)
     }))
 
   it("the memory of a map goes with it", () => {
@@ -81,37 +81,37 @@ describe("how long objects of the simulated kernel live", () => {
     withDoor((door) => {
       const fd = create(door, { type: "array", flags: 1024 })
       const id = door.id(fd)
-      const mapping = door.kernel.mmap(fd, 4096, 3, 0)
+      const mapping = door.kernel.files.mmap(fd, 4096, 3, 0)
       if (typeof mapping === "number") throw new Error(`mmap: ${mapping}`)
       new Uint32Array(mapping.buffer)[2] = 77 // the second element, 8 bytes on
       expect(door.lookup(bpf_cmd.BPF_MAP_LOOKUP_ELEM, fd, key(1), new Uint8Array(4), 0)).toMatchObject({
         value: "4d000000"
       })
       expect(door.freeze(fd).result).toBe(-errno.EBUSY)
-      door.kernel.close(fd)
+      door.kernel.files.close(fd)
       expect(mapIds(door)).toEqual([id])
-      door.kernel.munmap(mapping)
+      door.kernel.files.munmap(mapping)
       expect(mapIds(door)).toEqual([])
     }))
 
   it.effect("views of memory that was mapped have length 0 once it is unmapped, and the map keeps its values", () =>
     withDoor((door) => {
       const fd = create(door, { type: "array", flags: 1024 })
-      const mapping = door.kernel.mmap(fd, 4096, 3, 0)
+      const mapping = door.kernel.files.mmap(fd, 4096, 3, 0)
       if (typeof mapping === "number") throw new Error(`mmap: ${mapping}`)
       const view = new Uint32Array(mapping.buffer)
       view[2] = 5
-      door.kernel.munmap(mapping)
+      door.kernel.files.munmap(mapping)
       expect(view.length).toBe(0)
       const look = () => door.lookup(bpf_cmd.BPF_MAP_LOOKUP_ELEM, fd, key(1), new Uint8Array(4), 0)
       expect(look()).toMatchObject({ result: 0, value: "05000000" })
       expect(door.update(fd, key(1), key(6), 0).result).toBe(0)
-      const again = door.kernel.mmap(fd, 4096, 1, 0)
+      const again = door.kernel.files.mmap(fd, 4096, 1, 0)
       if (typeof again === "number") throw new Error(`mmap: ${again}`)
       expect(new Uint32Array(again.buffer)[2]).toBe(6)
-      door.kernel.munmap(again)
+      door.kernel.files.munmap(again)
       expect(look()).toMatchObject({ value: "06000000" })
-      door.kernel.close(fd)
+      door.kernel.files.close(fd)
     }))
 
   it.effect("a frozen map is no longer written by system calls, nor mapped to be", () =>
@@ -120,11 +120,11 @@ describe("how long objects of the simulated kernel live", () => {
       expect(door.freeze(fd).result).toBe(0)
       expect(door.freeze(fd).result).toBe(-errno.EPERM)
       expect(door.update(fd, key(0), key(1), 0).result).toBe(-errno.EPERM)
-      expect(door.kernel.mmap(fd, 4096, 3, 0)).toBe(-errno.EPERM)
-      const mapping = door.kernel.mmap(fd, 4096, 1, 0)
+      expect(door.kernel.files.mmap(fd, 4096, 3, 0)).toBe(-errno.EPERM)
+      const mapping = door.kernel.files.mmap(fd, 4096, 1, 0)
       if (typeof mapping === "number") throw new Error(`mmap: ${mapping}`)
-      door.kernel.munmap(mapping)
-      door.kernel.close(fd)
+      door.kernel.files.munmap(mapping)
+      door.kernel.files.close(fd)
     }))
 
   it.effect("a map in a map lives as long as it is there", () =>
@@ -135,7 +135,7 @@ describe("how long objects of the simulated kernel live", () => {
         const id = door.id(inner)
         expect(door.update(outer, key(1), key(inner), 0).result).toBe(0)
         expect(door.update(outer, key(1), key(inner), 0).result).toBe(0)
-        door.kernel.close(inner)
+        door.kernel.files.close(inner)
         expect(mapIds(door)).toEqual([id, door.id(outer)])
         const shown = door.lookup(bpf_cmd.BPF_MAP_LOOKUP_ELEM, outer, key(1), new Uint8Array(4), 0)
         expect(shown).toMatchObject({ value: Buffer.from(Uint32Array.of(id).buffer).toString("hex") })
@@ -143,8 +143,8 @@ describe("how long objects of the simulated kernel live", () => {
         expect(mapIds(door)).toEqual([door.id(outer)])
         const second = create(door, {})
         door.update(outer, key(1), key(second), 0)
-        door.kernel.close(second)
-        door.kernel.close(outer)
+        door.kernel.files.close(second)
+        door.kernel.files.close(outer)
         expect(mapIds(door)).toEqual([])
       }
     }))
@@ -168,7 +168,7 @@ describe("how long objects of the simulated kernel live", () => {
       const loose = create(door, { type: "array_of_maps" }, any)
       const large = create(door, { type: "array", flags: 4096, maxEntries: 50 })
       expect(door.update(loose, key(0), key(large), 0).result).toBe(0)
-      for (const fd of [inner, ...others, any, loose, large]) door.kernel.close(fd)
+      for (const fd of [inner, ...others, any, loose, large]) door.kernel.files.close(fd)
       expect(mapIds(door)).toEqual([])
     }))
 
@@ -179,16 +179,16 @@ describe("how long objects of the simulated kernel live", () => {
       const id = door.id(program)
       const exists = () => {
         const fd = door.call(bpf_cmd.BPF_PROG_GET_FD_BY_ID, bpf_attr_get_id, { prog_id: id })
-        if (fd >= 0) door.kernel.close(fd)
+        if (fd >= 0) door.kernel.files.close(fd)
         return fd >= 0
       }
       // The program holds the map, and the map the program.
       const bound = { prog_fd: program, map_fd: array, flags: 0 }
       expect(door.call(bpf_cmd.BPF_PROG_BIND_MAP, bpf_attr_prog_bind_map, bound)).toBe(0)
       expect(door.update(array, key(2), key(program), 0).result).toBe(0)
-      door.kernel.close(program)
+      door.kernel.files.close(program)
       expect(exists()).toBe(true)
-      door.kernel.close(array)
+      door.kernel.files.close(array)
       expect(exists()).toBe(false)
       expect(mapIds(door)).toEqual([])
     }))
@@ -210,12 +210,12 @@ describe("how long objects of the simulated kernel live", () => {
     withDoor((door) => {
       const fd = create(door, { type: "array", flags: 1024 })
       const told = (number: number) => {
-        const text = door.kernel.readFile(`/proc/self/fdinfo/${number}`)
+        const text = door.kernel.files.read(`/proc/self/fdinfo/${number}`)
         return typeof text === "number" ? text : new TextDecoder().decode(text)
       }
       expect(told(fd)).toMatch(/^map_type:\t2\nkey_size:\t4\n[^]*^map_flags:\t0x400\n[^]*^frozen:\t0\n/m)
       expect(told(0)).not.toMatch(/map_type/)
-      door.kernel.close(fd)
+      door.kernel.files.close(fd)
       expect(told(fd)).toBe(-errno.ENOENT)
     }))
 
@@ -226,7 +226,7 @@ describe("how long objects of the simulated kernel live", () => {
       expect(fds.length).toBe(open().descriptors)
       expect(create(door, {})).toBe(-errno.EMFILE)
       expect(mapIds(door).length).toBe(fds.length)
-      for (const fd of fds) door.kernel.close(fd)
+      for (const fd of fds) door.kernel.files.close(fd)
       expect(mapIds(door)).toEqual([])
     }))
 

@@ -24,7 +24,7 @@ const get = (door: MapDoor, path: string, more: { readonly file_flags?: number; 
 
 const exists = (door: MapDoor, id: number): boolean => {
   const fd = door.call(bpf_cmd.BPF_MAP_GET_FD_BY_ID, bpf_attr_get_id, { map_id: id })
-  if (fd >= 0) door.kernel.close(fd)
+  if (fd >= 0) door.kernel.files.close(fd)
   return fd >= 0
 }
 
@@ -38,16 +38,16 @@ describe("the BPF file system of the simulated kernel", () => {
       door.update(fd, key, key, 0)
       expect(pin(door, fd, "/sys/fs/bpf/counters")).toBe(0)
       expect(pin(door, fd, "/sys/fs/bpf/counters")).toBe(-errno.EEXIST)
-      door.kernel.close(fd)
+      door.kernel.files.close(fd)
       const again = get(door, "/sys/fs/bpf/./counters")
       expect(door.id(again)).toBe(id)
       expect(door.lookup(bpf_cmd.BPF_MAP_LOOKUP_ELEM, again, key, new Uint8Array(4), 0).result).toBe(0)
-      expect(door.kernel.unlink("/sys/fs/bpf/counters")).toBe(0)
+      expect(door.kernel.files.unlink("/sys/fs/bpf/counters")).toBe(0)
       expect(exists(door, id)).toBe(true)
-      door.kernel.close(again)
+      door.kernel.files.close(again)
       expect(exists(door, id)).toBe(false)
       expect(get(door, "/sys/fs/bpf/counters")).toBe(-errno.ENOENT)
-      expect(door.kernel.unlink("/sys/fs/bpf/counters")).toBe(-errno.ENOENT)
+      expect(door.kernel.files.unlink("/sys/fs/bpf/counters")).toBe(-errno.ENOENT)
     }))
 
   it.effect("wrong names fail as they do on Linux", () =>
@@ -68,8 +68,8 @@ describe("the BPF file system of the simulated kernel", () => {
       expect(get(door, "/tmp")).toBe(-errno.EACCES)
       expect(get(door, "/sys/fs/bpf/a", { file_flags: 24 })).toBe(-errno.EINVAL)
       expect(get(door, "/sys/fs/bpf/a", { path_fd: fd })).toBe(-errno.EINVAL)
-      expect(door.kernel.readFile("/sys/fs/bpf/a")).toBe(-errno.EIO)
-      door.kernel.close(fd)
+      expect(door.kernel.files.read("/sys/fs/bpf/a")).toBe(-errno.EIO)
+      door.kernel.files.close(fd)
     }))
 
   it.effect("a map that is opened to be read only is not written through that descriptor", () =>
@@ -83,53 +83,53 @@ describe("the BPF file system of the simulated kernel", () => {
       expect(door.update(writer, key, key, 0).result).toBe(0)
       expect(look(reader)).toBe(0)
       expect(look(writer)).toBe(-errno.EPERM)
-      const copy = door.kernel.dup(reader)
+      const copy = door.kernel.files.dup(reader)
       expect(door.update(copy, key, key, 0).result).toBe(-errno.EPERM)
-      for (const each of [fd, reader, writer, copy]) door.kernel.close(each)
+      for (const each of [fd, reader, writer, copy]) door.kernel.files.close(each)
     }))
 
   it.effect("folders can be made, and pins in them", () =>
     withDoor((door) => {
       const fd = create(door)
-      expect(door.kernel.mkdir("/sys/fs/bpf/app")).toBe(0)
-      expect(door.kernel.mkdir("/sys/fs/bpf/app")).toBe(-errno.EEXIST)
-      expect(door.kernel.mkdir("/sys/fs/bpf/none/app")).toBe(-errno.ENOENT)
-      expect(door.kernel.mkdir("/sys/fs/app")).toBe(-errno.EPERM)
+      expect(door.kernel.files.mkdir("/sys/fs/bpf/app")).toBe(0)
+      expect(door.kernel.files.mkdir("/sys/fs/bpf/app")).toBe(-errno.EEXIST)
+      expect(door.kernel.files.mkdir("/sys/fs/bpf/none/app")).toBe(-errno.ENOENT)
+      expect(door.kernel.files.mkdir("/sys/fs/app")).toBe(-errno.EPERM)
       expect(pin(door, fd, "/sys/fs/bpf/app/m")).toBe(0)
       expect(get(door, "/sys/fs/bpf/app")).toBe(-errno.EACCES)
-      expect(door.kernel.unlink("/sys/fs/bpf/app")).toBe(-errno.EISDIR)
-      expect(door.kernel.unlink("/sys/fs/bpf/app/../app/m")).toBe(0)
-      door.kernel.close(fd)
+      expect(door.kernel.files.unlink("/sys/fs/bpf/app")).toBe(-errno.EISDIR)
+      expect(door.kernel.files.unlink("/sys/fs/bpf/app/../app/m")).toBe(0)
+      door.kernel.files.close(fd)
     }))
 
   it.effect("unmounting takes the pins with it, and each mount has names of its own", () =>
     withDoor((door) => {
       const fd = create(door)
       const id = door.id(fd)
-      expect(door.kernel.mkdir("/tmp/bpf")).toBe(0)
+      expect(door.kernel.files.mkdir("/tmp/bpf")).toBe(0)
       expect(pin(door, fd, "/tmp/bpf/m")).toBe(-errno.EPERM)
-      expect(door.kernel.mount("bpf", "/tmp/bpf")).toBe(0)
-      expect(door.kernel.fileSystemType("/tmp/bpf")).toBe(magic.BPF_FS_MAGIC)
+      expect(door.kernel.files.mount("bpf", "/tmp/bpf")).toBe(0)
+      expect(door.kernel.files.fileSystemType("/tmp/bpf")).toBe(magic.BPF_FS_MAGIC)
       expect(pin(door, fd, "/tmp/bpf/m")).toBe(0)
       expect(get(door, "/sys/fs/bpf/m")).toBe(-errno.ENOENT)
-      expect(new TextDecoder().decode(door.kernel.readFile("/proc/self/mountinfo") as Uint8Array)).toMatch(
+      expect(new TextDecoder().decode(door.kernel.files.read("/proc/self/mountinfo") as Uint8Array)).toMatch(
         / \/tmp\/bpf .* - bpf /
       )
-      door.kernel.close(fd)
+      door.kernel.files.close(fd)
       expect(exists(door, id)).toBe(true)
-      expect(door.kernel.unmount("/tmp/bpf")).toBe(0)
+      expect(door.kernel.files.unmount("/tmp/bpf")).toBe(0)
       expect(exists(door, id)).toBe(false)
-      expect(door.kernel.unmount("/tmp/bpf")).toBe(-errno.EINVAL)
-      expect(door.kernel.fileSystemType("/tmp/bpf")).not.toBe(magic.BPF_FS_MAGIC)
-      expect(door.kernel.mount("nosuchfs", "/tmp/bpf")).toBe(-errno.ENODEV)
-      expect(door.kernel.mount("bpf", "/tmp/none")).toBe(-errno.ENOENT)
+      expect(door.kernel.files.unmount("/tmp/bpf")).toBe(-errno.EINVAL)
+      expect(door.kernel.files.fileSystemType("/tmp/bpf")).not.toBe(magic.BPF_FS_MAGIC)
+      expect(door.kernel.files.mount("nosuchfs", "/tmp/bpf")).toBe(-errno.ENODEV)
+      expect(door.kernel.files.mount("bpf", "/tmp/none")).toBe(-errno.ENOENT)
     }))
 
   it.effect("a private mount is reached by its descriptor, and its pins go with it", () =>
     withDoor((door) => {
-      const context = door.kernel.fsopen("bpf")
-      expect(door.kernel.fsconfig(context, fsconfig_command.FSCONFIG_CMD_CREATE)).toBe(0)
-      const mount = door.kernel.fsmount(context)
+      const context = door.kernel.files.fsopen("bpf")
+      expect(door.kernel.files.fsconfig(context, fsconfig_command.FSCONFIG_CMD_CREATE)).toBe(0)
+      const mount = door.kernel.files.fsmount(context)
       const fd = create(door)
       const id = door.id(fd)
       expect(pin(door, fd, `/proc/self/fd/${mount}/m`)).toBe(0)
@@ -138,9 +138,9 @@ describe("the BPF file system of the simulated kernel", () => {
       expect(pin(door, fd, "n", { file_flags: PATH_FD, path_fd: fd })).toBe(-errno.ENOTDIR)
       const again = get(door, "m", { file_flags: PATH_FD, path_fd: mount })
       expect(door.id(again)).toBe(id)
-      for (const each of [context, fd, again]) door.kernel.close(each)
+      for (const each of [context, fd, again]) door.kernel.files.close(each)
       expect(exists(door, id)).toBe(true)
-      door.kernel.close(mount)
+      door.kernel.files.close(mount)
       expect(exists(door, id)).toBe(false)
     }))
 })
