@@ -38,15 +38,17 @@ import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import * as KernelBtf from "../relocate/KernelBtf.ts"
 import { patch } from "../relocate/patch.ts"
 import type { RelocationError } from "../relocate/Relocation.ts"
+import type { TestRunnable } from "../spec/ProgramKind.ts"
 import type { ProgramSpec } from "../spec/ProgramSpec.ts"
-import { attachmentOf, needsBtf } from "./internal/attachTo.ts"
+import { attachmentOf, checkKind, needsBtf } from "./internal/attachTo.ts"
 import { handle } from "./internal/handle.ts"
 import { type Info, openByFd, openById, readInfo } from "./internal/info.ts"
-import { checkFlags, loadProgram } from "./internal/load.ts"
+import { loadProgram } from "./internal/load.ts"
 import { findMaps, type MapReference, withMaps } from "./internal/maps.ts"
 import { runTest, type TestRunInput, type TestRunResult } from "./internal/testRun.ts"
 import type { VerifierError } from "./VerifierError.ts"
 
+export type { TestRunnable } from "../spec/ProgramKind.ts"
 export type { Info } from "./internal/info.ts"
 export type { TestRunInput, TestRunResult } from "./internal/testRun.ts"
 
@@ -56,21 +58,6 @@ export interface Program<out T extends ProgramType = ProgramType> {
   readonly type: T
   readonly name: string
 }
-
-/** The types whose programs the kernel can run once for a test (`BPF_PROG_TEST_RUN`). */
-export type TestRunnable =
-  | "socket_filter"
-  | "sched_cls"
-  | "sched_act"
-  | "xdp"
-  | "cgroup_skb"
-  | "lwt_in"
-  | "lwt_out"
-  | "lwt_xmit"
-  | "flow_dissector"
-  | "raw_tracepoint"
-  | "sk_lookup"
-  | "syscall"
 
 export type { MapReference } from "./internal/maps.ts"
 
@@ -112,7 +99,7 @@ export const load = <T extends ProgramType>(
 ): Effect.Effect<Program<T>, LoadError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
-    const invalid = checkName("name", spec.name) ?? checkFlags(spec)
+    const invalid = checkName("name", spec.name) ?? checkKind(spec)
     if (invalid !== undefined) return yield* invalid
     const program = yield* Effect.fromResult(Asm.assemble(spec.instructions))
     const btf = yield* typesFor(kernel, spec, program, options?.btf)

@@ -26,6 +26,7 @@
 import * as structs from "../abi/generated/structs.ts"
 import type { ProgramType } from "../abi/names.ts"
 import * as Layout from "../layout/Layout.ts"
+import { type ContextName, of as kindOf } from "./ProgramKind.ts"
 
 // ---------------------------------------------------------------- packets
 
@@ -382,49 +383,28 @@ export interface ProgramContext {
   readonly layout: Layout.Layout<any>
 }
 
-const context = (name: string, layout: Layout.Layout<any>): ProgramContext => ({ name, layout })
-
-const packet = context("__sk_buff", __sk_buff)
-const rawArguments = context("bpf_raw_tracepoint_args", bpf_raw_tracepoint_args)
-
-const byType: { readonly [T in ProgramType]: ProgramContext | undefined } = {
-  socket_filter: packet,
-  sched_cls: packet,
-  sched_act: packet,
-  cgroup_skb: packet,
-  lwt_in: packet,
-  lwt_out: packet,
-  lwt_xmit: packet,
-  lwt_seg6local: packet,
-  sk_skb: packet,
-  flow_dissector: packet,
-  xdp: context("xdp_md", xdp_md),
-  netfilter: context("bpf_nf_ctx", bpf_nf_ctx),
-  cgroup_sock: context("bpf_sock", bpf_sock),
-  cgroup_sock_addr: context("bpf_sock_addr", bpf_sock_addr),
-  sock_ops: context("bpf_sock_ops", bpf_sock_ops),
-  sk_msg: context("sk_msg_md", sk_msg_md),
-  sk_reuseport: context("sk_reuseport_md", sk_reuseport_md),
-  sk_lookup: context("bpf_sk_lookup", bpf_sk_lookup),
-  cgroup_device: context("bpf_cgroup_dev_ctx", bpf_cgroup_dev_ctx),
-  cgroup_sysctl: context("bpf_sysctl", bpf_sysctl),
-  cgroup_sockopt: context("bpf_sockopt", bpf_sockopt),
-  kprobe: context("pt_regs", pt_regs_x64),
-  perf_event: context("bpf_perf_event_data", bpf_perf_event_data_x64),
-  raw_tracepoint: rawArguments,
-  raw_tracepoint_writable: rawArguments,
-  lirc_mode2: context("u32", Layout.struct({ sample: Layout.u32 })),
-  tracepoint: undefined,
-  tracing: undefined,
-  lsm: undefined,
-  struct_ops: undefined,
-  ext: undefined,
-  syscall: undefined
+const layouts: { readonly [N in ContextName]: Layout.Layout<any> } = {
+  __sk_buff,
+  xdp_md,
+  bpf_nf_ctx,
+  bpf_sock,
+  bpf_sock_addr,
+  bpf_sock_ops,
+  sk_msg_md,
+  sk_reuseport_md,
+  bpf_sk_lookup,
+  bpf_cgroup_dev_ctx,
+  bpf_sysctl,
+  bpf_sockopt,
+  pt_regs: pt_regs_x64,
+  bpf_perf_event_data: bpf_perf_event_data_x64,
+  bpf_raw_tracepoint_args,
+  u32: Layout.struct({ sample: Layout.u32 })
 }
 
-const onArm64: { readonly [T in ProgramType]?: ProgramContext } = {
-  kprobe: context("user_pt_regs", pt_regs_arm64),
-  perf_event: context("bpf_perf_event_data", bpf_perf_event_data_arm64)
+const onArm64: { readonly [N in ContextName]?: ProgramContext } = {
+  pt_regs: { name: "user_pt_regs", layout: pt_regs_arm64 },
+  bpf_perf_event_data: { name: "bpf_perf_event_data", layout: bpf_perf_event_data_arm64 }
 }
 
 /**
@@ -434,5 +414,8 @@ const onArm64: { readonly [T in ProgramType]?: ProgramContext } = {
  *
  * Registers differ by machine; they are those of x86-64 unless told otherwise.
  */
-export const of = (programType: ProgramType, machine: "x64" | "arm64" = "x64"): ProgramContext | undefined =>
-  (machine === "arm64" ? onArm64[programType] : undefined) ?? byType[programType]
+export const of = (programType: ProgramType, machine: "x64" | "arm64" = "x64"): ProgramContext | undefined => {
+  const name = kindOf(programType)?.context
+  if (name === undefined) return undefined
+  return (machine === "arm64" ? onArm64[name] : undefined) ?? { name, layout: layouts[name] }
+}

@@ -19,6 +19,15 @@
  */
 import type { AttachType, ProgramType } from "../abi/names.ts"
 import type { Item } from "../isa/Asm.ts"
+import {
+  type AttachTypeOf,
+  attachTypeOf,
+  type DefaultAttachType,
+  type NeedsAttachType,
+  type NeedsTarget,
+  of as kindOf,
+  type Sleepable
+} from "./ProgramKind.ts"
 
 export type { AttachType } from "../abi/names.ts"
 
@@ -45,8 +54,35 @@ export const flags = {
 /** A flag of `BPF_PROG_LOAD`. */
 export type Flag = keyof typeof flags
 
-/** The description of one program. */
-export interface ProgramSpec<T extends ProgramType = ProgramType> {
+/** The flags that programs of a type and attach type can be loaded with. */
+export type FlagOf<T extends ProgramType, A extends AttachType | undefined = AttachTypeOf<T>> =
+  | Exclude<Flag, "sleepable" | "xdp_has_frags" | "xdp_dev_bound_only">
+  | (Sleepable<T, A> extends never ? never : "sleepable")
+  | ("xdp" extends T ? "xdp_has_frags" | "xdp_dev_bound_only" : never)
+
+/**
+ * Debug information that came with instructions, in the form that `BPF_PROG_LOAD` takes: BTF, and records that refer to it
+ * and to slots of this program. They begin as `struct bpf_func_info` and `struct bpf_line_info` do.
+ */
+export interface DebugInfo {
+  readonly btf: Uint8Array
+  readonly functions: Uint8Array
+  /** The size in bytes of one record; 8 unless given. */
+  readonly functionRecordSize?: number
+  /** Empty where no line is known. */
+  readonly lines: Uint8Array
+  /** The size in bytes of one record; 16 unless given. */
+  readonly lineRecordSize?: number
+}
+
+/**
+ * The description of one program: of a type, made for an attach type of those that the type has. `make` takes what makes
+ * sense together; a spec that came about otherwise is checked when it is loaded.
+ */
+export interface ProgramSpec<
+  out T extends ProgramType = ProgramType,
+  out A extends AttachType | undefined = AttachTypeOf<T>
+> {
   readonly type: T
   /** At most 15 letters, digits, `_` and `.`; shown by `bpftool prog`. */
   readonly name: string
@@ -54,34 +90,74 @@ export interface ProgramSpec<T extends ProgramType = ProgramType> {
   readonly license: string
   /** Labels are resolved, and maps filled in, when the program is loaded. */
   readonly instructions: ReadonlyArray<Item>
-  readonly flags?: ReadonlyArray<Flag> | undefined
-  /** How it will be attached, for types where the kernel asks at load: `"cgroup_inet4_connect"`. */
-  readonly expectedAttachType?: AttachType | undefined
+  readonly flags: ReadonlyArray<Flag>
+  /** How it will be attached: `"cgroup_inet4_connect"`; `undefined` for types without attach types. */
+  readonly expectedAttachType: A
   /**
    * What in the kernel it will be attached to, by name. For `tracing` a function, a raw tracepoint (`trace_raw_tp`) or an
    * iterator (`trace_iter`); for `lsm` a hook such as `"file_open"`; for `struct_ops` a member, `"tcp_congestion_ops.init"`.
    */
-  readonly attachTo?: string | undefined
+  readonly attachTo: string | undefined
+  /** Debug information that came with it. Without, the program carries the lines of TypeScript that made it. */
+  readonly debugInfo?: DebugInfo | undefined
+  /** The name of the section of the object that it came from, which may say where to attach it (`ProgramKind.ofSection`). */
+  readonly section?: string | undefined
+}
+
+/** What must be said of programs of a type and attach type, and what has no meaning for them. */
+type Needs<T extends ProgramType, A> =
+  & (T extends NeedsAttachType ? { readonly expectedAttachType: A } : unknown)
+  & (T extends NeedsTarget ? { readonly attachTo: string } : { readonly attachTo?: undefined })
+
+/** What a program is made from. */
+export type Options<T extends ProgramType, A extends AttachType | undefined> =
+  & {
+    readonly type: T
+    readonly name: string
+    readonly license?: string | undefined
+    readonly instructions: ReadonlyArray<Item>
+    readonly flags?: ReadonlyArray<FlagOf<NoInfer<T>, NoInfer<A>>> | undefined
+    readonly expectedAttachType?: A
+    readonly debugInfo?: DebugInfo | undefined
+    readonly section?: string | undefined
+  }
+  & Needs<NoInfer<T>, NoInfer<A>>
+
+/**
+ * A program of a type. `license` is `"GPL"` unless given, as the tracing helpers require. A `tracing` program is for
+ * `"trace_fentry"`, an `lsm` one for `"lsm_mac"` and an `xdp` one for `"xdp"` unless `expectedAttachType` says otherwise;
+ * a `syscall` program is always `sleepable`. What makes no sense for the type does not type-check.
+ */
+export const make = <const T extends ProgramType, const A extends AttachTypeOf<T> = DefaultAttachType<T>>(
+  options: Options<T, A>
+): ProgramSpec<T, A> => {
+  const { debugInfo, expectedAttachType, flags = [], license = "GPL", name, instructions, section, type } = options
+  const always = kindOf(type)?.sleepable === "always" && !(flags as ReadonlyArray<Flag>).includes("sleepable")
+  return {
+    type,
+    name,
+    license,
+    instructions,
+    flags: always ? ["sleepable", ...flags] : flags,
+    expectedAttachType: attachTypeOf(type, expectedAttachType) as A,
+    attachTo: options.attachTo,
+    ...(debugInfo === undefined ? {} : { debugInfo }),
+    ...(section === undefined ? {} : { section })
+  }
 }
 
 /**
- * A program of a type. `license` is `"GPL"` unless given, as the tracing helpers require. With `attachTo`, a `tracing`
- * program is for `"trace_fentry"` and an `lsm` one for `"lsm_mac"` unless `expectedAttachType` says otherwise.
+ * As `make`, where the type is known only when the program runs, as for one read from an object: what does not make sense
+ * together is found when it is loaded.
  */
-export const make = <const T extends ProgramType>(options: {
+export const makeDynamic = <const T extends ProgramType>(options: {
   readonly type: T
   readonly name: string
-  readonly license?: string
+  readonly license?: string | undefined
   readonly instructions: ReadonlyArray<Item>
-  readonly flags?: ReadonlyArray<Flag>
-  readonly expectedAttachType?: AttachType
-  readonly attachTo?: string
-}): ProgramSpec<T> => ({
-  type: options.type,
-  name: options.name,
-  license: options.license ?? "GPL",
-  instructions: options.instructions,
-  ...(options.flags === undefined ? {} : { flags: options.flags }),
-  ...(options.expectedAttachType === undefined ? {} : { expectedAttachType: options.expectedAttachType }),
-  ...(options.attachTo === undefined ? {} : { attachTo: options.attachTo })
-})
+  readonly flags?: ReadonlyArray<Flag> | undefined
+  readonly expectedAttachType?: AttachType | undefined
+  readonly attachTo?: string | undefined
+  readonly debugInfo?: DebugInfo | undefined
+  readonly section?: string | undefined
+}): ProgramSpec<T> => make(options as never)

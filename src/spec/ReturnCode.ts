@@ -16,6 +16,7 @@
  */
 import { bpf_ret_code, sk_action, tcx_action_base, xdp_action } from "../abi/generated/enums.ts"
 import type { ProgramType } from "../abi/names.ts"
+import { of as kindOf, type ReturnCodes } from "./ProgramKind.ts"
 
 // ---------------------------------------------------------------- codes by name
 
@@ -165,47 +166,28 @@ const ofProbe = meanings(probe, {
   PASS: "lets the event go on to them"
 })
 
-const byType: { readonly [T in ProgramType]: ReadonlyArray<ReturnCode> } = {
+const byName: { readonly [N in ReturnCodes]: ReadonlyArray<ReturnCode> } = {
   xdp: ofXdp,
-  sched_cls: ofTc,
-  sched_act: ofTc,
-  sk_skb: ofSk,
-  sk_msg: ofSk,
-  sk_reuseport: ofSk,
-  sk_lookup: ofSk,
-  lwt_in: ofLwt,
-  lwt_out: ofLwt,
-  lwt_xmit: ofLwt,
-  lwt_seg6local: ofLwt,
-  flow_dissector: ofFlowDissector,
+  tc: ofTc,
+  sk: ofSk,
+  lwt: ofLwt,
+  flowDissector: ofFlowDissector,
   netfilter: ofNetfilter,
-  cgroup_skb: ofCgroupSkb,
-  cgroup_sock: ofCgroup,
-  cgroup_sock_addr: ofCgroupBind,
-  cgroup_device: ofCgroup,
-  cgroup_sysctl: ofCgroup,
-  cgroup_sockopt: ofCgroup,
+  cgroupEgress: ofCgroupSkb,
+  cgroup: ofCgroup,
+  cgroupBind: ofCgroupBind,
   lsm: ofLsm,
-  kprobe: ofProbe,
-  tracepoint: ofProbe,
-  perf_event: ofProbe,
-  // What these return is a number of bytes, an answer to the traced function, or nothing that counts.
-  socket_filter: [],
-  sock_ops: [],
-  raw_tracepoint: [],
-  raw_tracepoint_writable: [],
-  lirc_mode2: [],
-  tracing: [],
-  struct_ops: [],
-  ext: [],
-  syscall: []
+  probe: ofProbe
 }
 
 /**
  * The codes that a type of program returns. None for types whose result is no code: a `socket_filter` returns how many
  * bytes of the packet to keep, and many tracing programs return 0.
  */
-export const codesOf = (programType: ProgramType): ReadonlyArray<ReturnCode> => byType[programType] ?? []
+export const codesOf = (programType: ProgramType): ReadonlyArray<ReturnCode> => {
+  const name = kindOf(programType)?.returns
+  return name === undefined ? [] : byName[name]
+}
 
 /** The code that a value in `r0` is, for a type of program; `undefined` if it is none that is known. */
 export const describe = (programType: ProgramType, value: number): ReturnCode | undefined =>

@@ -46,7 +46,7 @@ const typesOf = (helper: Helper.Helper): ReadonlyArray<ProgramType> =>
 
 /** What the verifier says at the end of its log; nothing where it accepts the program. */
 const verdict = (type: ProgramType, license: string, instructions: ReadonlyArray<Asm.Item>) =>
-  Effect.scoped(Program.load(ProgramSpec.make({
+  Effect.scoped(Program.load(ProgramSpec.makeDynamic({
     type,
     name: "probe",
     license,

@@ -206,7 +206,7 @@ describe("a program for a place in the kernel", () => {
       }
     }))
 
-  real("has its attach type and flags checked by the kernel", () =>
+  real("has an attach type and flags that its type has, and the error says which", () =>
     Effect.gen(function*() {
       const connect = {
         type: "cgroup_sock_addr",
@@ -214,10 +214,28 @@ describe("a program for a place in the kernel", () => {
         instructions: [Asm.mov("r0", 1), Asm.exit()]
       } as const
       yield* Program.load(ProgramSpec.make({ ...connect, expectedAttachType: "cgroup_inet4_connect" }))
-      const wrong = ProgramSpec.make({ ...connect, expectedAttachType: "xdp" })
-      expect(yield* Effect.flip(Program.load(wrong))).toMatchObject({ _tag: "SystemCallError", code: "EINVAL" })
-      const sleepy = ProgramSpec.make({ type: "xdp", name: "sleepy", instructions: pass, flags: ["sleepable"] })
-      expect((yield* Effect.flip(Program.load(sleepy)))._tag).toMatch(/VerifierError|SystemCallError/)
+      const refused = (spec: ProgramSpec.ProgramSpec) => Effect.flip(Program.load(spec))
+      expect(yield* refused(ProgramSpec.makeDynamic({ ...connect, expectedAttachType: "xdp" }))).toMatchObject({
+        _tag: "InvalidArgument",
+        field: "expectedAttachType",
+        expected: expect.stringContaining("cgroup_inet4_connect"),
+        actual: "xdp"
+      })
+      expect(yield* refused(ProgramSpec.makeDynamic(connect))).toMatchObject({
+        _tag: "InvalidArgument",
+        field: "expectedAttachType",
+        expected: expect.stringContaining("cgroup_inet4_connect"),
+        actual: "none"
+      })
+      const sleepy = { type: "xdp", name: "sleepy", instructions: pass, flags: ["sleepable"] } as const
+      expect(yield* refused(ProgramSpec.makeDynamic(sleepy))).toMatchObject({ _tag: "InvalidArgument", field: "flags" })
+      const nowhere = { type: "tracing", name: "nowhere", instructions: pass } as const
+      expect(yield* refused(ProgramSpec.makeDynamic(nowhere))).toMatchObject({
+        _tag: "InvalidArgument",
+        field: "attachTo",
+        expected: expect.stringContaining("the name of a function of the kernel"),
+        actual: "none"
+      })
     }))
 })
 

@@ -30,7 +30,7 @@ const readsKernel = [
 const load = <const T extends "socket_filter" | "xdp" | "tracepoint">(
   type: T,
   instructions: ReadonlyArray<Asm.Item> = pass
-) => Program.load(ProgramSpec.make({ type, name: "tried", instructions }))
+) => Program.load(ProgramSpec.makeDynamic({ type, name: "tried", instructions }))
 
 const ring = RingBufferMap.make({ name: "tried", record: Layout.u32, maxEntries: 4096 })
 

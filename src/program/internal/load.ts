@@ -19,7 +19,7 @@ import {
   withLocalScope
 } from "../../kernel/systemCall.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
-import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import type { SystemCallError } from "../../kernel/KernelError.ts"
 import { flags, type ProgramSpec } from "../../spec/ProgramSpec.ts"
 import { failingInstruction, VerifierError } from "../VerifierError.ts"
 import type { Attachment } from "./attachTo.ts"
@@ -56,15 +56,7 @@ const locationOf = (program: Assembled, slot: number | undefined): string | unde
   return source === undefined ? undefined : `${source.file}:${source.line}`
 }
 
-/** An unknown flag, if there is one. */
-export const checkFlags = (spec: ProgramSpec): InvalidArgument | undefined => {
-  const unknown = (spec.flags ?? []).find((flag) => !Object.hasOwn(flags, flag))
-  return unknown === undefined
-    ? undefined
-    : new InvalidArgument({ field: "flags", expected: Object.keys(flags).join(", "), actual: String(unknown) })
-}
-
-const programFlags = (spec: ProgramSpec): number => (spec.flags ?? []).reduce((all, flag) => all | flags[flag], 0)
+const programFlags = (spec: ProgramSpec): number => spec.flags.reduce((all, flag) => all | flags[flag], 0)
 
 /** EPERM and the like come before the verifier runs, and have no log. */
 const mayHaveLog = (error: SystemCallError): boolean =>

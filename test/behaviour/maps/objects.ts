@@ -26,7 +26,7 @@ const packet = { data: new Uint8Array(64) }
 const LOOPBACK = 1
 
 const returning = <const T extends "socket_filter" | "xdp">(type: T, value: number) =>
-  Program.load(ProgramSpec.make({ type, name: "returning", instructions: [Asm.mov("r0", value), Asm.exit()] }))
+  Program.load(ProgramSpec.makeDynamic({ type, name: "returning", instructions: [Asm.mov("r0", value), Asm.exit()] }))
 
 /** Goes on in the program of a slot; returns 99 where there is none. */
 const caller = (type: "socket_filter" | "xdp", table: BpfMap.BpfMap, slot: number) =>

@@ -8,65 +8,21 @@ import {
   bpf_attr_prog_attach,
   bpf_attr_raw_tracepoint
 } from "../../../abi/generated/structs.ts"
-import { programTypes } from "../../../abi/names.ts"
-import type { Attr } from "../attr.ts"
+import { type AttachType, attachTypes, programTypes } from "../../../abi/names.ts"
+import { typeFor as kindFor } from "../../../spec/ProgramKind.ts"
+import { type Attr, nameOf } from "../attr.ts"
 import type { Attachment, SimulatedLink, SimulatedProgram } from "../descriptors.ts"
 import type { KernelState } from "../kernelState.ts"
 import { hookOf } from "./registry.ts"
 
 const t = bpf_attach_type
 
-/** The type of program that an attach type takes (attach_type_to_prog_type). */
+/** The type of program that an attach type takes (attach_type_to_prog_type); `undefined` where several do. */
 const typeFor = (attachType: number): number | undefined => {
-  switch (attachType) {
-    case t.BPF_CGROUP_INET_INGRESS:
-    case t.BPF_CGROUP_INET_EGRESS:
-      return programTypes.cgroup_skb
-    case t.BPF_CGROUP_INET_SOCK_CREATE:
-    case t.BPF_CGROUP_INET_SOCK_RELEASE:
-    case t.BPF_CGROUP_INET4_POST_BIND:
-    case t.BPF_CGROUP_INET6_POST_BIND:
-      return programTypes.cgroup_sock
-    case t.BPF_CGROUP_DEVICE:
-      return programTypes.cgroup_device
-    case t.BPF_CGROUP_SYSCTL:
-      return programTypes.cgroup_sysctl
-    case t.BPF_CGROUP_GETSOCKOPT:
-    case t.BPF_CGROUP_SETSOCKOPT:
-      return programTypes.cgroup_sockopt
-    case t.BPF_CGROUP_SOCK_OPS:
-      return programTypes.sock_ops
-    case t.BPF_TCX_INGRESS:
-    case t.BPF_TCX_EGRESS:
-      return programTypes.sched_cls
-    case t.BPF_XDP:
-      return programTypes.xdp
-    case t.BPF_PERF_EVENT:
-    case t.BPF_LSM_MAC:
-    case t.BPF_TRACE_FENTRY:
-    case t.BPF_TRACE_FEXIT:
-    case t.BPF_MODIFY_RETURN:
-      return undefined
-    default:
-      return isAddress(attachType) ? programTypes.cgroup_sock_addr : undefined
-  }
+  const name = nameOf(attachTypes, attachType)
+  const type = name === undefined ? undefined : kindFor(name as AttachType)
+  return type === undefined || type === "tracing" || type === "lsm" ? undefined : programTypes[type]
 }
-
-const addressTypes: ReadonlySet<number> = new Set([
-  t.BPF_CGROUP_INET4_BIND,
-  t.BPF_CGROUP_INET6_BIND,
-  t.BPF_CGROUP_INET4_CONNECT,
-  t.BPF_CGROUP_INET6_CONNECT,
-  t.BPF_CGROUP_UDP4_SENDMSG,
-  t.BPF_CGROUP_UDP6_SENDMSG,
-  t.BPF_CGROUP_UDP4_RECVMSG,
-  t.BPF_CGROUP_UDP6_RECVMSG,
-  t.BPF_CGROUP_INET4_GETPEERNAME,
-  t.BPF_CGROUP_INET6_GETPEERNAME,
-  t.BPF_CGROUP_INET4_GETSOCKNAME,
-  t.BPF_CGROUP_INET6_GETSOCKNAME
-])
-const isAddress = (attachType: number): boolean => addressTypes.has(attachType)
 
 const deviceTypes: ReadonlySet<number> = new Set([t.BPF_XDP, t.BPF_TCX_INGRESS, t.BPF_TCX_EGRESS])
 
