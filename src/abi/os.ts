@@ -40,6 +40,15 @@ export const perf = {
   PERF_FLAG_FD_CLOEXEC: 8
 } as const
 
+/** include/uapi/linux/bpf.h: flags of BPF_PROG_ATTACH, and of a link's update */
+export const attachFlags = {
+  BPF_F_ALLOW_OVERRIDE: 1 << 0,
+  BPF_F_ALLOW_MULTI: 1 << 1,
+  BPF_F_REPLACE: 1 << 2,
+  BPF_F_BEFORE: 1 << 3,
+  BPF_F_AFTER: 1 << 4
+} as const
+
 /** include/uapi/linux/capability.h */
 export const capabilities = {
   CAP_NET_ADMIN: 12,

@@ -37,7 +37,7 @@ import { createMap } from "./internal/create.ts"
 import { type BpfMap, closedError, describe as describeSpec, handleOf } from "./internal/handle.ts"
 import { type Info, readInfo } from "./internal/info.ts"
 import * as Open from "./internal/open.ts"
-import { pinObject } from "./internal/pins.ts"
+import { pinObject } from "../bpf/pins.ts"
 import type { MapMismatch } from "./MapError.ts"
 import type { Iterate, IterationError } from "./MapOperations.ts"
 

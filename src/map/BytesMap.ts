@@ -31,7 +31,7 @@ import { extend, handleOf, type Opened } from "./internal/handle.ts"
 import { kindOf } from "./internal/info.ts"
 import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
 import { create, define as defineMap, specOfFound } from "./internal/open.ts"
-import { acquirePinned } from "./internal/pins.ts"
+import { acquirePinned } from "../bpf/pins.ts"
 
 /** A map of bytes of this process. Keys and values of another size than the map's are a `LayoutError`. */
 export interface BytesMap<T extends MapKind = MapKind> extends BpfMap<T>, Keyed<Uint8Array, Uint8Array> {}

@@ -13,7 +13,7 @@ import { MapMismatch } from "../MapError.ts"
 import { createMap } from "./create.ts"
 import { type BpfMap, handleOf, type Opened } from "./handle.ts"
 import { type Info, kindOf, readInfo, specOf } from "./info.ts"
-import { acquirePinned } from "./pins.ts"
+import { acquirePinned } from "../../bpf/pins.ts"
 
 /**
  * A map family's description of one map: its spec, and how a handle is made of a descriptor. `HashMap.define` and its

@@ -1,0 +1,69 @@
+// BPF_OBJ_PIN and BPF_OBJ_GET: objects by paths in a BPF file system.
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { errno } from "../abi/errno.ts"
+import { magic } from "../abi/os.ts"
+import type { KernelService } from "../kernel/Kernel.ts"
+import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import type { Descriptor } from "../kernel/systemCall.ts"
+import { checkPath } from "../kernel/validate.ts"
+import { acquire, perform, pointToText } from "./command.ts"
+
+const folderOf = (path: string): string => path.includes("/") ? path.replace(/\/[^/]*$/, "") || "/" : "."
+
+/** The kernel answers EPERM, EINVAL or EACCES for a path in another file system: say that, where it is so. */
+const explained = (kernel: KernelService, path: string, error: SystemCallError): SystemCallError => {
+  if (error.errno === errno.EEXIST) {
+    return new SystemCallError({ ...error, hint: "Something is pinned there already: unpin it first, or open it" })
+  }
+  const folder = folderOf(path)
+  const type = kernel.files.fileSystemType(folder)
+  if (type === -errno.ENOENT) return new SystemCallError({ ...error, hint: `The folder ${folder} does not exist` })
+  if (type >= 0 && type !== magic.BPF_FS_MAGIC) {
+    return new SystemCallError({ ...error, hint: `${folder} is in no BPF file system: see BpfFs.ensure` })
+  }
+  return error
+}
+
+const checked = <A, E, R>(path: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidArgument, R> =>
+  Effect.suspend((): Effect.Effect<A, E | InvalidArgument, R> => {
+    const invalid = checkPath("path", path)
+    return invalid === undefined ? effect : Effect.fail(invalid)
+  })
+
+/** BPF_OBJ_PIN: an object lives on under a path. */
+export const pinObject = (
+  kernel: KernelService,
+  fd: number,
+  subject: string,
+  path: string
+): Effect.Effect<void, InvalidArgument | SystemCallError> =>
+  checked(
+    path,
+    Effect.mapError(
+      perform(kernel, "BPF_OBJ_PIN", { pathname: pointToText(path), bpf_fd: fd }, { subject: `${subject} at ${path}` }),
+      (error) => explained(kernel, path, error)
+    )
+  )
+
+/**
+ * BPF_OBJ_GET: a descriptor of what is pinned at a path, closed with the scope. `fileFlags` are BPF_F_RDONLY or
+ * BPF_F_WRONLY for a map that is opened for one of the two; what permissions the file must give depends on them.
+ */
+export const acquirePinned = (
+  kernel: KernelService,
+  path: string,
+  fileFlags?: number
+): Effect.Effect<Descriptor, InvalidArgument | SystemCallError, Scope.Scope> =>
+  checked(
+    path,
+    Effect.mapError(
+      acquire(
+        kernel,
+        "BPF_OBJ_GET",
+        { pathname: pointToText(path), bpf_fd: 0, file_flags: fileFlags },
+        { subject: path }
+      ),
+      (error) => error.errno === errno.ENOENT ? error : explained(kernel, path, error)
+    )
+  )
