@@ -6,7 +6,7 @@ export interface Slab {
   readonly buffer: ArrayBuffer
 }
 
-/** Where slabs come from: real anonymous memory, or a simulated address space. `map` gives a slab or `-errno`. */
+/** Where slabs come from: real anonymous memory, or a simulated address space. `map` gives a slab of zeros or `-errno`. */
 export interface SlabSource {
   readonly map: (size: number) => Slab | number
   readonly unmap: (slab: Slab) => void
@@ -68,7 +68,8 @@ export class Arena {
     const place = rounded > LARGE ? this.ownSlab(rounded) : this.sharedPlace(rounded)
     if (typeof place === "number") return place
     const block = new ArenaBlock(place.slab, place.offset, rounded)
-    block.bytes.fill(0)
+    // Fresh pages are zeros, and cost nothing until they are written.
+    if (rounded <= LARGE) block.bytes.fill(0)
     this.places.set(block, place)
     return block
   }

@@ -32,7 +32,7 @@ import type * as Btf from "../btf/Btf.ts"
 import * as Asm from "../isa/Asm.ts"
 import { allOrNothing } from "../kernel/systemCall.ts"
 import { listById } from "../bpf/objectIds.ts"
-import { checkName } from "../kernel/validate.ts"
+import { checkInteger, checkName } from "../kernel/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import * as KernelBtf from "../relocate/KernelBtf.ts"
@@ -67,6 +67,11 @@ export interface LoadOptions {
   readonly maps?: { readonly [name: string]: MapReference }
   /** The kernel's types; read from it when the program refers to them, unless given. `KernelBtf.load` gives them. */
   readonly btf?: Btf.Btf
+  /**
+   * How much the verifier writes of a program that it rejects: 1, the path that it failed on (the default), or 2, all
+   * paths. Programs that load have no log.
+   */
+  readonly logLevel?: 1 | 2
 }
 
 /** All that loading can fail with. */
@@ -89,7 +94,7 @@ const typesFor = (kernel: KernelService, spec: ProgramSpec, program: Asm.Assembl
  * the verifier's log then shows, where the kernel takes them.
  *
  * Fails with `AsmError` for a program that cannot be assembled, `InvalidArgument` for a bad name, a missing map or
- * something to attach to that is not there, `VerifierError` with the whole log when the verifier rejects it, and
+ * something to attach to that is not there, `VerifierError` with its log when the verifier rejects it, and
  * `SystemCallError` for any other refusal. For programs that refer to the kernel's types also with `RelocationError` for
  * a reference that no kernel can have, and with `BtfError` or `SystemCallError` where its types cannot be read.
  */
@@ -99,7 +104,8 @@ export const load = <T extends ProgramType>(
 ): Effect.Effect<Program<T>, LoadError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
-    const invalid = checkName("name", spec.name) ?? checkKind(spec)
+    const logLevel = options?.logLevel ?? 1
+    const invalid = checkName("name", spec.name) ?? checkKind(spec) ?? checkInteger("logLevel", logLevel, 1, 2)
     if (invalid !== undefined) return yield* invalid
     const program = yield* Effect.fromResult(Asm.assemble(spec.instructions))
     const btf = yield* typesFor(kernel, spec, program, options?.btf)
@@ -109,7 +115,11 @@ export const load = <T extends ProgramType>(
       : yield* Effect.fromResult(patch(program, btf))
     // Last of all: a map that closes meanwhile must not leave the number of another's descriptor here.
     const bytes = withMaps(patched.bytes, yield* Effect.fromResult(findMaps(program, options?.maps ?? {})))
-    return handle(yield* loadProgram(kernel, { ...patched, spec, program, bytes, attachment }), spec.type, spec.name)
+    return handle(
+      yield* loadProgram(kernel, { ...patched, spec, program, bytes, attachment, logLevel }),
+      spec.type,
+      spec.name
+    )
   })
 
 /**

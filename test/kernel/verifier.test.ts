@@ -1,7 +1,8 @@
 import { beforeEach, describe } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { expect } from "vitest"
-import { Asm, Kernel, Program, ProgramSpec } from "../../src/index.ts"
+import { bpf_cmd } from "../../src/abi/generated/enums.ts"
+import { Asm, Features, Kernel, Program, ProgramSpec } from "../../src/index.ts"
 import { real } from "../support/kernels.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
 
@@ -40,6 +41,46 @@ describe("the verifier's log on this machine's kernel", () => {
     )
   }
 
+  real("is kept to its end where it has hundreds of megabytes, and takes two loads", () =>
+    Effect.gen(function*() {
+      let loads = 0
+      const kernel = yield* Kernel.Kernel
+      const counted = Kernel.Kernel.of({
+        ...kernel,
+        bpf: {
+          ...kernel.bpf,
+          call: (command, attr, size) => {
+            if (command === bpf_cmd.BPF_PROG_LOAD) loads++
+            return kernel.bpf.call(command, attr, size)
+          }
+        }
+      })
+      const endless = ProgramSpec.make({
+        type: "socket_filter",
+        name: "endless",
+        instructions: [
+          Asm.mov("r1", 0),
+          Asm.label("again"),
+          Asm.add("r1", 1),
+          Asm.jlt("r1", 10_000_000, "again"),
+          Asm.mov("r0", 0),
+          Asm.exit()
+        ]
+      })
+      const error = yield* Effect.flip(Effect.provideService(Program.load(endless), Kernel.Kernel, counted))
+      expect(error._tag).toBe("VerifierError")
+      if (error._tag !== "VerifierError") return
+      expect(error.code).toBe("E2BIG")
+      expect(error.message.length).toBeLessThan(5_000)
+      expect(error.logBytes.length).toBeLessThanOrEqual(1 << 24)
+      const { version } = kernel
+      if (Features.isExpected(version, "logTrueSize")) {
+        expect(loads).toBe(2)
+        expect(error.missingBytes).toBeGreaterThan(10 << 20)
+        expect(error.reason).toMatch(/^BPF program is too large/)
+      } else expect(loads).toBeLessThanOrEqual(3)
+    }))
+
   real("shows the line of TypeScript that made each instruction", () =>
     Effect.gen(function*() {
       const { version } = yield* Kernel.Kernel
@@ -75,6 +116,6 @@ describe("the verifier's log on this machine's kernel", () => {
         instruction: 0,
         missing: "member no_such_member of task_struct: expected a member no_such_member, got none"
       })
-      expect(error.message).toContain("this kernel lacks what it needs (member no_such_member of task_struct")
+      expect(error.message).toContain("This kernel lacks what it needs (member no_such_member of task_struct")
     }))
 })

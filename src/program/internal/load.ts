@@ -1,6 +1,7 @@
-// BPF_PROG_LOAD, and the dance around its log: first without one, since a log slows the verifier; after a rejection
-// again with one, and with larger buffers until it fits.
+// BPF_PROG_LOAD, and what its log costs: the first load has none, since a log slows the verifier; a rejected program is
+// loaded once more, with one.
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_btf_load, bpf_attr_prog_load } from "../../abi/generated/structs.ts"
@@ -21,12 +22,10 @@ import {
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import { flags, type ProgramSpec } from "../../spec/ProgramSpec.ts"
-import { failingInstruction, VerifierError } from "../VerifierError.ts"
+import { VerifierError } from "../VerifierError.ts"
 import type { Attachment } from "./attachTo.ts"
 import { type DebugInfo, debugInfoOf, FUNCTION_RECORD, LINE_RECORD } from "./debugInfo.ts"
-
-/** Log sizes to try. Kernels before 5.18 take less than 16 MiB (UINT_MAX >> 8); later ones 1 GiB. */
-const LOG_SIZES = [1 << 16, 1 << 20, (1 << 24) - 1, 1 << 27, (1 << 30) - 1]
+import { failingInstruction, lastLines, logSizes, readLog, reasonOf, type VerifierLog } from "./verifierLog.ts"
 
 /** The verifier answers EAGAIN when a signal is pending; libbpf tries 5 times. */
 const MOST_ATTEMPTS = 5
@@ -44,11 +43,6 @@ const bytesBlock = (kernel: KernelService, bytes: Uint8Array) =>
     block.bytes.set(bytes)
     return block
   })
-
-const readLog = (log: Block): string => {
-  const end = log.bytes.indexOf(0)
-  return new TextDecoder().decode(log.bytes.slice(0, end < 0 ? log.size : end))
-}
 
 const locationOf = (program: Assembled, slot: number | undefined): string | undefined => {
   const index = slot === undefined ? -1 : program.slots.indexOf(slot)
@@ -70,6 +64,8 @@ export interface Loadable {
   /** Instructions that were replaced, by slot, and why. */
   readonly poisoned: ReadonlyMap<number, { readonly message: string }>
   readonly attachment: Attachment
+  /** `log_level` of a log: 1 or 2. */
+  readonly logLevel: number
 }
 
 /** The debug information in the kernel's hands: `undefined` where it does not take it, and then programs go without. */
@@ -111,13 +107,16 @@ const debugFields = (kernel: KernelService, { program, spec }: Loadable) =>
     }
   })
 
+/** So much of the attribute that a kernel can tell of the log. */
+const LOAD_SIZE = bpf_attr_prog_load.fields.log_true_size.offset + bpf_attr_prog_load.fields.log_true_size.size
+
 /** Loads a program: a descriptor that is closed with the scope, and -1 from then on. */
 export const loadProgram = (
   kernel: KernelService,
   loadable: Loadable
 ): Effect.Effect<Descriptor, VerifierError | SystemCallError, Scope.Scope> =>
   withLocalScope(Effect.fnUntraced(function*(owner) {
-    const { attachment, bytes, poisoned, program, spec } = loadable
+    const { attachment, bytes, logLevel, poisoned, program, spec } = loadable
     const instructions = yield* bytesBlock(kernel, bytes)
     const license = yield* textBlock(kernel, spec.license)
     const debug = yield* debugFields(kernel, loadable)
@@ -135,9 +134,12 @@ export const loadProgram = (
         expected_attach_type: attachment.expectedAttachType,
         ...(attachment.btfId === 0 ? {} : { attach_btf_id: attachment.btfId }),
         ...debug,
-        ...(log === undefined ? {} : { log_level: 1, log_size: logSize, log_buf: log })
+        ...(log === undefined ? {} : { log_level: logLevel, log_size: logSize, log_buf: log })
       })
-      const once = charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, attr, size))
+      const once = charged(
+        kernel,
+        () => kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, attr, log === undefined ? size : LOAD_SIZE)
+      )
       const call = (): number => {
         let result = once()
         for (let i = 1; i < MOST_ATTEMPTS && result === -errno.EAGAIN; i++) result = once()
@@ -146,41 +148,44 @@ export const loadProgram = (
       return Scope.provide(acquireDescriptor(kernel, what, call), owner)
     }
 
-    const explain = (error: SystemCallError, log: string): VerifierError | SystemCallError => {
-      if (log === "") return error
-      const instruction = failingInstruction(log)
+    const explain = (error: number, log: VerifierLog): VerifierError => {
+      const { lines } = lastLines(log.logBytes)
+      const instruction = failingInstruction(lines)
       return new VerifierError({
+        ...log,
         program: spec.name,
-        errno: error.errno,
-        log,
+        errno: error,
+        reason: reasonOf(lines),
         instruction,
         location: locationOf(program, instruction),
         missing: instruction === undefined ? undefined : poisoned.get(instruction)?.message
       })
     }
 
-    /** Tries with ever larger logs. A log that did not fit is told by ENOSPC, and kept in case nothing larger works. */
+    /** The second load: what `refusal` was for. ENOSPC says no more than that the log did not fit. */
     const withLog = (
       refusal: SystemCallError,
-      sizes: ReadonlyArray<number>,
-      truncated: string
-    ): Effect.Effect<Descriptor, VerifierError | SystemCallError> => {
-      const [logSize, ...larger] = sizes
-      if (logSize === undefined) return Effect.fail(explain(refusal, truncated))
-      return Effect.scoped(Effect.gen(function*() {
-        const log = yield* acquireBlock(kernel, logSize)
-        return yield* attempt(log, logSize).pipe(
-          Effect.map((loaded) => ({ loaded, error: refusal, log: "" })),
-          Effect.catch((error) => Effect.succeed({ loaded: undefined, error, log: readLog(log) }))
+      [size, ...others]: ReadonlyArray<number>
+    ): Effect.Effect<Descriptor, VerifierError | SystemCallError> =>
+      size === undefined ? Effect.fail(refusal) : Effect.scoped(
+        // Without memory for a log there is still the refusal to tell of.
+        Effect.flatMap(
+          Effect.mapError(acquireBlock(kernel, size), () => refusal),
+          (block) =>
+            Effect.map(
+              Effect.result(attempt(block, size)),
+              (outcome) =>
+                Result.mapError(outcome, (error) => ({ error, log: readLog(kernel, attr, block, size, error.errno) }))
+            )
         )
-      })).pipe(Effect.flatMap((outcome) => {
-        if (outcome.loaded !== undefined) return Effect.succeed(outcome.loaded)
-        if (outcome.error.errno === errno.ENOSPC) return withLog(refusal, larger, outcome.log)
-        return Effect.fail(explain(outcome.error, outcome.log === "" ? truncated : outcome.log))
+      ).pipe(Effect.flatMap((outcome) => {
+        if (Result.isSuccess(outcome)) return Effect.succeed(outcome.success)
+        const { error, log } = outcome.failure
+        if (log.logBytes.length === 0) {
+          return error.errno === errno.EINVAL && others.length > 0 ? withLog(refusal, others) : Effect.fail(error)
+        }
+        return Effect.fail(explain(error.errno === errno.ENOSPC ? refusal.errno : error.errno, log))
       }))
-    }
 
-    return yield* attempt().pipe(
-      Effect.catchIf(mayHaveLog, (refusal) => withLog(refusal, LOG_SIZES, ""))
-    )
+    return yield* attempt().pipe(Effect.catchIf(mayHaveLog, (refusal) => withLog(refusal, logSizes(kernel))))
   }))

@@ -127,7 +127,8 @@ export class Door {
       helperIds: this.runner.helperIds,
       verifier: {
         followsPaths: options.verifier === "on",
-        allowsUnwrittenStack: isExpected(parseVersion(options.release), "unwrittenStack")
+        allowsUnwrittenStack: isExpected(parseVersion(options.release), "unwrittenStack"),
+        keepsEndOfLog: isExpected(parseVersion(options.release), "logTrueSize")
       },
       possibleCpus: options.possibleCpus,
       pageSize: options.pageSize,

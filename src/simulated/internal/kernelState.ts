@@ -27,6 +27,8 @@ export interface KernelState extends MapHost {
     /** Whether all paths of a program are followed before it is loaded. */
     readonly followsPaths: boolean
     readonly allowsUnwrittenStack: boolean
+    /** Whether a log that does not fit keeps its end, and its size is told. */
+    readonly keepsEndOfLog: boolean
   }
   readonly possibleCpus: number
   readonly pageSize: number

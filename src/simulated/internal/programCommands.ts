@@ -13,15 +13,25 @@ import type { KernelState } from "./kernelState.ts"
 /** BPF_COMPLEXITY_LIMIT_INSNS */
 const MOST_SLOTS = 1_000_000
 
-/** Writes the log of a rejection as the kernel does: cut to the buffer with a NUL, and then ENOSPC in place of the error. */
+/** BPF_LOG_FIXED: a log that does not fit keeps its beginning. */
+const BPF_LOG_FIXED = 8
+
+/**
+ * Writes the log of a rejection as the kernel does. One that does not fit is cut, and ENOSPC is answered in place of the
+ * error: since 6.4 its end is kept (bpf_verifier_vlog).
+ */
 const writeLog = (state: KernelState, attr: Attr, log: string, error: number): number => {
   const f = bpf_attr_prog_load.fields
-  if (attr.u32(f.log_level) === 0) return -error
+  const level = attr.u32(f.log_level)
+  if (level === 0) return -error
   const text = new TextEncoder().encode(`${log}\0`)
   const size = attr.u32(f.log_size)
-  attr.set(f.log_true_size, text.length)
+  const { keepsEndOfLog } = state.verifier
+  if (keepsEndOfLog) attr.set(f.log_true_size, text.length)
   const fits = text.length <= size
-  const written = text.slice(0, size)
+  const written = fits || !keepsEndOfLog || (level & BPF_LOG_FIXED) !== 0
+    ? text.slice(0, size)
+    : text.slice(text.length - size)
   written[written.length - 1] = 0
   state.memory.write(attr.address(f.log_buf), written)
   return fits ? -error : -errno.ENOSPC

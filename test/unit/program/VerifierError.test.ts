@@ -1,8 +1,11 @@
 import { describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import { expect } from "vitest"
+import { inspect } from "node:util"
 import { VerifierError } from "../../../src/index.ts"
+import * as log from "../../../src/program/internal/verifierLog.ts"
 
-const { failingInstruction } = VerifierError
+const failingInstruction = (text: string) => log.failingInstruction(log.lastLines(new TextEncoder().encode(text)).lines)
 
 describe("the instruction that a verifier log complains of", () => {
   it("is the last one analysed", () => {
@@ -79,27 +82,67 @@ describe("the instruction that a verifier log complains of", () => {
   })
 })
 
+const errorOf = (text: string, fields: Partial<VerifierError.Fields> = {}) => {
+  const logBytes = new TextEncoder().encode(text)
+  const { lines } = log.lastLines(logBytes)
+  return new VerifierError.VerifierError({
+    program: "tracer",
+    errno: 13,
+    reason: log.reasonOf(lines),
+    instruction: log.failingInstruction(lines),
+    location: undefined,
+    logBytes,
+    missingBytes: 0,
+    isCutAtEnd: false,
+    ...fields
+  })
+}
+
 describe("the error", () => {
-  const parts = { program: "tracer", errno: 13, log: "0: (95) exit\nR0 !read_ok\n" }
+  const rejected = "0: (95) exit\nR0 !read_ok\nprocessed 1 insns (limit 1000000) max_states_per_insn 0\n"
 
   it("says which program, where and why, and has the whole log", () => {
-    const error = new VerifierError.VerifierError({ ...parts, instruction: 7, location: "src/tracer.ts:12" })
+    const error = errorOf(rejected, { instruction: 7, location: "src/tracer.ts:12" })
     expect(error._tag).toBe("VerifierError")
-    expect(error.message).toBe(
-      "the verifier rejected program \"tracer\" at instruction 7 (src/tracer.ts:12): EACCES\n0: (95) exit\nR0 !read_ok\n"
-    )
+    expect(error.reason).toBe("R0 !read_ok")
+    expect(error.log).toBe(rejected)
+    expect(error.message).toBe([
+      "the verifier rejected program \"tracer\" at instruction 7 (src/tracer.ts:12): EACCES, R0 !read_ok",
+      "The log:",
+      "  0: (95) exit",
+      "  R0 !read_ok",
+      "  processed 1 insns (limit 1000000) max_states_per_insn 0"
+    ].join("\n"))
   })
 
   it("leaves out what is not known", () => {
-    const error = new VerifierError.VerifierError({ ...parts, instruction: undefined, location: undefined })
-    expect(error.message).toMatch(/^the verifier rejected program "tracer": EACCES\n0: /)
+    expect(errorOf("", { errno: 22 }).message).toBe(
+      "the verifier rejected program \"tracer\": EINVAL, invalid argument"
+    )
   })
 
   it("says what the kernel has not", () => {
     const missing = "member nope of task_struct: expected a member nope, got none"
-    const error = new VerifierError.VerifierError({ ...parts, instruction: 2, location: undefined, missing })
-    expect(error.message).toMatch(
-      /at instruction 2: EACCES: this kernel lacks what it needs \(member nope of task_struct: /
+    expect(errorOf(rejected, { instruction: 2, missing }).message).toMatch(
+      /at instruction 2: EACCES, R0 !read_ok\. This kernel lacks what it needs \(member nope of task_struct: /
     )
+  })
+
+  it("is a page, however long the log and its lines", () => {
+    const long = `${Array.from({ length: 300_000 }, (_, i) => `${i}: (07) r1 += 1   ; R1_w=${i}`).join("\n")}\n`
+    const error = errorOf(`${long}${"x".repeat(9_000)}\nprocessed 300000 insns\n`, { missingBytes: 50 * 2 ** 20 })
+    expect(error.message.length).toBeLessThan(4_000)
+    expect(error.message.split("\n").length).toBeLessThan(24)
+    expect(error.message).toMatch(/The log of 60 MiB, of which `log` has the last 10 MiB, ends with:/)
+    expect(error.instruction).toBe(299_999)
+    expect(errorOf("0: (b7) r0 = 0\n1: (b7) r1", { isCutAtEnd: true }).message).toMatch(
+      /log's first 25 bytes.* end with/
+    )
+  })
+
+  it("does not print the log twice", () => {
+    expect(Cause.pretty(Cause.fail(errorOf(rejected))).split("0: (95) exit").length).toBe(2)
+    expect(inspect(errorOf(rejected))).not.toMatch(/0: \(95\) exit|logBytes|Uint8Array/)
+    expect(JSON.stringify(errorOf(rejected))).not.toContain("0: (95) exit")
   })
 })
