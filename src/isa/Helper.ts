@@ -2,9 +2,9 @@
  * The helper functions of the kernel: what each takes and gives back, since which kernel there is one, and which types of
  * program may call it. Newer kernels get no more of these: what is new is called as a kfunc.
  *
- * The table is of Linux 6.18, whose list of helpers is also that of the newest UAPI. A kernel may lack a helper that a
- * configuration option leaves out, and older ones offered some to fewer types of program. The kernel has the last word
- * when a program is loaded.
+ * The table is of Linux 6.18, whose list of helpers is also that of the newest UAPI. Which kinds of program may call a
+ * helper was asked of five kernels, from 5.10 to 7.3 (`scripts/generate-helpers.ts`). A kernel may lack a helper that a
+ * configuration option leaves out. The kernel has the last word when a program is loaded.
  *
  * @example
  * ```ts
@@ -19,6 +19,7 @@
 import * as Option from "effect/Option"
 import { bpf_func_id } from "../abi/generated/enums.ts"
 import type { ProgramType } from "../abi/names.ts"
+import { availability, type Caller, callersOf, type ProbedVersion } from "./helperCallers.ts"
 import { common } from "./internal/helpers/common.ts"
 import { hooks } from "./internal/helpers/hooks.ts"
 import { objects } from "./internal/helpers/objects.ts"
@@ -78,7 +79,7 @@ export interface Helper {
   readonly since: string
   /** Whether only programs under a licence compatible with the GPL may call it. */
   readonly gplOnly: boolean
-  /** The types of program that may call it in Linux 6.18, in at least some of their attach types. */
+  /** The types of program that may call it, in at least some of their attach types and on some of the kernels asked. */
   readonly programTypes: ReadonlyArray<ProgramType>
   readonly arguments: ReadonlyArray<Argument>
   /** Whether further values may follow the arguments, five in all. */
@@ -90,6 +91,13 @@ export interface Helper {
   /** Whether it may wait, so that only sleepable programs may call it. */
   readonly sleeps: boolean
 }
+
+export type {
+  /** A kind of program: its type, and as far as it is known its attach type and whether it may sleep. */
+  Caller,
+  /** A kernel that was asked which program may call which helper. */
+  ProbedVersion
+} from "./helperCallers.ts"
 
 export type {
   /** What a helper gives back, in the words of the verifier's `enum bpf_return_type`. */
@@ -124,15 +132,16 @@ const argument = (text: string): Argument => {
 }
 
 const make = (name: HelperName): Helper => {
-  const { in: programTypes, marks, returns, since, takes, text } = rows[name]
+  const { marks, returns, since, takes, text } = rows[name]
   const [kind, ...type] = returns.split(" ")
+  const id = bpf_func_id[`BPF_FUNC_${name}`]
   return {
     name,
-    id: bpf_func_id[`BPF_FUNC_${name}`],
+    id,
     description: text,
     since,
     gplOnly: marks.includes("gpl"),
-    programTypes,
+    programTypes: callersOf(id),
     arguments: takes.map(argument),
     variadic: marks.includes("variadic"),
     returns: { kind: kind as ResultKind, type: type.join(" ") },
@@ -161,9 +170,27 @@ export const fromName = (name: string): Option.Option<Helper> => {
 /** The helper with an id. */
 export const fromId = (id: number): Option.Option<Helper> => Option.fromNullishOr(all()[id - 1])
 
-/** Whether a type of program may call it. `ext` programs may call what the program that they replace may: true here. */
+/**
+ * Whether a type of program may call it, in at least some of its attach types. `ext` programs may call what the program
+ * that they replace may: true here.
+ */
 export const isCallableFrom = (helper: Helper, programType: ProgramType): boolean =>
-  programType === "ext" || helper.programTypes.includes(programType)
+  programType === "ext" || availability(helper.id, { type: programType }) !== undefined
+
+/**
+ * The oldest of the kernels asked (5.10, 6.1, 6.12, 6.18, 7.3) that offers it to a kind of program; none for a kind that
+ * may not call it. Those before it may have been asked in vain, or be older than the kind itself.
+ *
+ * @example
+ * ```ts
+ * import { Helper } from "effect-ebpf"
+ *
+ * Helper.callableSince(Helper.get("get_socket_cookie"), { type: "xdp" }) // none
+ * Helper.callableSince(Helper.get("bind"), { type: "cgroup_sock_addr", attachType: "cgroup_inet4_connect" }) // "5.10"
+ * ```
+ */
+export const callableSince = (helper: Helper, caller: Caller): Option.Option<ProbedVersion> =>
+  Option.map(Option.fromNullishOr(availability(helper.id, caller)), ({ since }) => since)
 
 const declared = (type: string, name: string): string => type.endsWith("*") ? `${type}${name}` : `${type} ${name}`
 

@@ -1,10 +1,9 @@
 // Helpers on packets: XDP, traffic control and light-weight tunnels.
-import { everywhere, leaving, lightTunnels, row, traffic, trafficAndXdp, typedTracers } from "./row.ts"
+import { row } from "./row.ts"
 
 export const packets = {
   skb_store_bytes: row(
     "4.1",
-    [...leaving, "sk_skb"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 offset", "read const void *from", "size u32 len", "any u64 flags"],
     "Writes bytes into a packet, mending its checksum where asked.",
@@ -12,7 +11,6 @@ export const packets = {
   ),
   l3_csum_replace: row(
     "4.1",
-    leaving,
     "integer long",
     ["context struct sk_buff *skb", "any u32 offset", "any u64 from", "any u64 to", "any u64 size"],
     "Mends the checksum of an IP header after a field of 2 or 4 bytes changed.",
@@ -20,7 +18,6 @@ export const packets = {
   ),
   l4_csum_replace: row(
     "4.1",
-    leaving,
     "integer long",
     ["context struct sk_buff *skb", "any u32 offset", "any u64 from", "any u64 to", "any u64 flags"],
     "Mends the checksum of a TCP, UDP or ICMP header after a field changed.",
@@ -28,7 +25,6 @@ export const packets = {
   ),
   clone_redirect: row(
     "4.2",
-    leaving,
     "integer long",
     ["context struct sk_buff *skb", "any u32 ifindex", "any u64 flags"],
     "Sends a copy of the packet to another device.",
@@ -36,14 +32,12 @@ export const packets = {
   ),
   get_cgroup_classid: row(
     "4.3",
-    everywhere,
     "integer u32",
     ["context struct sk_buff *skb"],
     "The net_cls class of the cgroup (version 1) that the packet's socket belongs to."
   ),
   skb_vlan_push: row(
     "4.3",
-    traffic,
     "integer long",
     ["context struct sk_buff *skb", "any __be16 vlan_proto", "any u16 vlan_tci"],
     "Puts a VLAN tag on the packet.",
@@ -51,19 +45,18 @@ export const packets = {
   ),
   skb_vlan_pop: row(
     "4.3",
-    traffic,
     "integer long",
     ["context struct sk_buff *skb"],
     "Takes the outermost VLAN tag off the packet.",
     "movesPacket"
   ),
-  skb_get_tunnel_key: row("4.3", leaving, "integer long", [
+  skb_get_tunnel_key: row("4.3", "integer long", [
     "context struct sk_buff *skb",
     "write struct bpf_tunnel_key *key",
     "size u32 size",
     "any u64 flags"
   ], "Reads the tunnel's metadata that came with the packet."),
-  skb_set_tunnel_key: row("4.3", leaving, "integer long", [
+  skb_set_tunnel_key: row("4.3", "integer long", [
     "context struct sk_buff *skb",
     "read struct bpf_tunnel_key *key",
     "size u32 size",
@@ -71,45 +64,41 @@ export const packets = {
   ], "Sets the tunnel's metadata with which the packet shall leave."),
   redirect: row(
     "4.4",
-    [...trafficAndXdp, "lwt_xmit"],
     "integer long",
     ["any u32 ifindex", "any u64 flags"],
     "Makes the program's verdict a redirect to another device."
   ),
   get_route_realm: row(
     "4.4",
-    [...lightTunnels, ...traffic],
     "integer u32",
     ["context struct sk_buff *skb"],
     "The realm of the route that the packet takes."
   ),
   skb_load_bytes: row(
     "4.5",
-    [...lightTunnels, ...traffic, "socket_filter", "cgroup_skb", "sk_skb", "sk_reuseport", "flow_dissector"],
     "integer long",
     ["context const void *skb", "any u32 offset", "write void *to", "size u32 len"],
     "Copies bytes of the packet, wherever they lie, to memory."
   ),
-  csum_diff: row("4.6", [...trafficAndXdp, ...lightTunnels], "integer s64", [
+  csum_diff: row("4.6", "integer s64", [
     "readOrNull __be32 *from",
     "sizeOrZero u32 from_size",
     "readOrNull __be32 *to",
     "sizeOrZero u32 to_size",
     "any __wsum seed"
   ], "The difference that replacing one buffer by another makes to a checksum."),
-  skb_get_tunnel_opt: row("4.6", leaving, "integer long", [
+  skb_get_tunnel_opt: row("4.6", "integer long", [
     "context struct sk_buff *skb",
     "write void *opt",
     "size u32 size"
   ], "Reads the options of the tunnel that the packet came through."),
-  skb_set_tunnel_opt: row("4.6", leaving, "integer long", [
+  skb_set_tunnel_opt: row("4.6", "integer long", [
     "context struct sk_buff *skb",
     "read void *opt",
     "size u32 size"
   ], "Sets the options of the tunnel that the packet shall leave through."),
   skb_change_proto: row(
     "4.8",
-    traffic,
     "integer long",
     ["context struct sk_buff *skb", "any __be16 proto", "any u64 flags"],
     "Turns an IPv4 packet to IPv6 or back, making or taking room for the header.",
@@ -117,26 +106,23 @@ export const packets = {
   ),
   skb_change_type: row(
     "4.8",
-    traffic,
     "integer long",
     ["context struct sk_buff *skb", "any u32 type"],
     "Sets the packet's type, such as PACKET_HOST."
   ),
-  skb_under_cgroup: row("4.8", [...lightTunnels, ...traffic], "integer long", [
+  skb_under_cgroup: row("4.8", "integer long", [
     "context struct sk_buff *skb",
     "map struct bpf_map *map",
     "any u32 index"
   ], "1 if the packet's socket is in the cgroup at an index of a cgroup array, or below it."),
   get_hash_recalc: row(
     "4.8",
-    [...lightTunnels, ...traffic],
     "integer u32",
     ["context struct sk_buff *skb"],
     "The flow hash of the packet, computed if it has none."
   ),
   skb_change_tail: row(
     "4.9",
-    [...leaving, "sk_skb"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 len", "any u64 flags"],
     "Makes the packet longer or shorter at its end.",
@@ -144,7 +130,6 @@ export const packets = {
   ),
   skb_pull_data: row(
     "4.9",
-    [...lightTunnels, ...traffic, "sk_skb"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 len"],
     "Makes the first bytes of a packet reachable through `data`.",
@@ -152,21 +137,18 @@ export const packets = {
   ),
   csum_update: row(
     "4.9",
-    leaving,
     "integer s64",
     ["context struct sk_buff *skb", "any __wsum csum"],
     "Adds to the checksum of a packet that the hardware summed whole."
   ),
   set_hash_invalid: row(
     "4.9",
-    leaving,
     "void void",
     ["context struct sk_buff *skb"],
     "Forgets the packet's flow hash, so that it is computed anew."
   ),
   skb_change_head: row(
     "4.10",
-    [...leaving, "sk_skb"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 len", "any u64 flags"],
     "Makes room before the packet's first byte.",
@@ -174,7 +156,6 @@ export const packets = {
   ),
   xdp_adjust_head: row(
     "4.10",
-    ["xdp"],
     "integer long",
     ["context struct xdp_buff *xdp_md", "any int delta"],
     "Moves the start of an XDP packet; down makes room for a header.",
@@ -182,14 +163,12 @@ export const packets = {
   ),
   set_hash: row(
     "4.13",
-    traffic,
     "integer long",
     ["context struct sk_buff *skb", "any u32 hash"],
     "Sets the packet's flow hash."
   ),
   skb_adjust_room: row(
     "4.13",
-    [...traffic, "sk_skb"],
     "integer long",
     ["context struct sk_buff *skb", "any s32 len_diff", "any u32 mode", "any u64 flags"],
     "Grows or shrinks the packet between its headers, as tunnels need.",
@@ -197,14 +176,12 @@ export const packets = {
   ),
   redirect_map: row(
     "4.14",
-    ["xdp"],
     "integer long",
     ["map struct bpf_map *map", "any u64 key", "any u64 flags"],
     "Makes the verdict a redirect to an entry of a device, CPU or AF_XDP map."
   ),
   xdp_adjust_meta: row(
     "4.15",
-    ["xdp"],
     "integer long",
     ["context struct xdp_buff *xdp_md", "any int delta"],
     "Moves the start of the metadata before an XDP packet.",
@@ -212,20 +189,19 @@ export const packets = {
   ),
   xdp_adjust_tail: row(
     "4.18",
-    ["xdp"],
     "integer long",
     ["context struct xdp_buff *xdp_md", "any int delta"],
     "Moves the end of an XDP packet.",
     "movesPacket"
   ),
-  skb_get_xfrm_state: row("4.18", traffic, "integer long", [
+  skb_get_xfrm_state: row("4.18", "integer long", [
     "context struct sk_buff *skb",
     "any u32 index",
     "write struct bpf_xfrm_state *xfrm_state",
     "size u32 size",
     "any u64 flags"
   ], "Reads an IPsec state of the packet's security path."),
-  skb_load_bytes_relative: row("4.18", [...traffic, "socket_filter", "cgroup_skb", "sk_reuseport"], "integer long", [
+  skb_load_bytes_relative: row("4.18", "integer long", [
     "context const void *skb",
     "any u32 offset",
     "write void *to",
@@ -234,7 +210,6 @@ export const packets = {
   ], "As `skb_load_bytes`, from the start of the MAC or the network header."),
   fib_lookup: row(
     "4.18",
-    trafficAndXdp,
     "integer long",
     ["context void *ctx", "readWrite struct bpf_fib_lookup *params", "size int plen", "any u32 flags"],
     "Looks up a route, and where it leads the neighbour's MAC addresses.",
@@ -242,7 +217,6 @@ export const packets = {
   ),
   lwt_push_encap: row(
     "4.18",
-    ["lwt_in", "lwt_xmit"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 type", "read void *hdr", "size u32 len"],
     "Puts an outer header (IP or SRv6) before the packet.",
@@ -250,7 +224,6 @@ export const packets = {
   ),
   lwt_seg6_store_bytes: row(
     "4.18",
-    ["lwt_seg6local"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 offset", "read const void *from", "size u32 len"],
     "Writes into the packet's segment routing header.",
@@ -258,7 +231,6 @@ export const packets = {
   ),
   lwt_seg6_adjust_srh: row(
     "4.18",
-    ["lwt_seg6local"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 offset", "any s32 delta"],
     "Grows or shrinks the packet's segment routing header.",
@@ -266,7 +238,6 @@ export const packets = {
   ),
   lwt_seg6_action: row(
     "4.18",
-    ["lwt_seg6local"],
     "integer long",
     ["context struct sk_buff *skb", "any u32 action", "read void *param", "size u32 param_len"],
     "Does a segment routing action on the packet.",
@@ -274,37 +245,33 @@ export const packets = {
   ),
   skb_cgroup_id: row(
     "4.18",
-    [...traffic, "cgroup_skb"],
     "integer u64",
     ["context struct sk_buff *skb"],
     "The id of the cgroup (version 2) of the packet's socket."
   ),
-  skb_ancestor_cgroup_id: row("4.19", [...traffic, "cgroup_skb"], "integer u64", [
+  skb_ancestor_cgroup_id: row("4.19", "integer u64", [
     "context struct sk_buff *skb",
     "any int ancestor_level"
   ], "The id of an ancestor, at a level, of the cgroup of the packet's socket."),
   skb_ecn_set_ce: row(
     "5.1",
-    [...traffic, "cgroup_skb"],
     "integer long",
     ["context struct sk_buff *skb"],
     "Marks the IP packet as having met congestion, where its sender understands that."
   ),
   csum_level: row(
     "5.8",
-    leaving,
     "integer long",
     ["context struct sk_buff *skb", "any u64 level"],
     "Changes how many checksums of the packet the hardware has checked."
   ),
   skb_cgroup_classid: row(
     "5.10",
-    traffic,
     "integer u64",
     ["context struct sk_buff *skb"],
     "The net_cls class of the packet's own socket."
   ),
-  redirect_neigh: row("5.10", traffic, "integer long", [
+  redirect_neigh: row("5.10", "integer long", [
     "any u32 ifindex",
     "readOrNull struct bpf_redir_neigh *params",
     "sizeOrZero int plen",
@@ -312,14 +279,12 @@ export const packets = {
   ], "Redirects to a device and fills in the neighbour's MAC address."),
   redirect_peer: row(
     "5.10",
-    traffic,
     "integer long",
     ["any u32 ifindex", "any u64 flags"],
     "Redirects to the other end of a veth pair, in its network namespace."
   ),
   check_mtu: row(
     "5.12",
-    trafficAndXdp,
     "integer long",
     ["context void *ctx", "any u32 ifindex", "readWrite:4 u32 *mtu_len", "any s32 len_diff", "any u64 flags"],
     "Whether a packet, changed in length, fits the MTU of a device.",
@@ -327,24 +292,23 @@ export const packets = {
   ),
   xdp_get_buff_len: row(
     "5.18",
-    [...typedTracers, "xdp"],
     "integer u64",
     ["context struct xdp_buff *xdp_md"],
     "The length of an XDP packet with all its fragments."
   ),
-  xdp_load_bytes: row("5.18", ["xdp"], "integer long", [
+  xdp_load_bytes: row("5.18", "integer long", [
     "context struct xdp_buff *xdp_md",
     "any u32 offset",
     "write void *buf",
     "size u32 len"
   ], "Copies bytes of an XDP packet, fragments too, to memory."),
-  xdp_store_bytes: row("5.18", ["xdp"], "integer long", [
+  xdp_store_bytes: row("5.18", "integer long", [
     "context struct xdp_buff *xdp_md",
     "any u32 offset",
     "read void *buf",
     "size u32 len"
   ], "Writes bytes into an XDP packet, fragments too."),
-  skb_set_tstamp: row("5.18", traffic, "integer long", [
+  skb_set_tstamp: row("5.18", "integer long", [
     "context struct sk_buff *skb",
     "any u64 tstamp",
     "any u32 tstamp_type"

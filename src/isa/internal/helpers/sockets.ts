@@ -1,40 +1,29 @@
 // Helpers on sockets and on messages.
-import { row, socketCasters, socketFinders, traffic, trafficAndXdp, typedTracers } from "./row.ts"
+import { row } from "./row.ts"
 
 export const sockets = {
   get_socket_cookie: row(
     "4.12",
-    [
-      ...typedTracers,
-      ...traffic,
-      "socket_filter",
-      "cgroup_skb",
-      "cgroup_sock",
-      "sock_ops",
-      "sk_skb",
-      "cgroup_sock_addr",
-      "sk_reuseport"
-    ],
     "integer u64",
     ["context struct sk_buff *skb"],
     "A number for the socket that no other socket will have."
   ),
-  get_socket_uid: row("4.12", [...traffic, "socket_filter", "cgroup_skb", "sk_skb"], "integer u32", [
+  get_socket_uid: row("4.12", "integer u32", [
     "context struct sk_buff *skb"
   ], "The user id of the owner of the packet's socket."),
-  sk_redirect_map: row("4.14", ["sk_skb"], "integer long", [
+  sk_redirect_map: row("4.14", "integer long", [
     "context struct sk_buff *skb",
     "map struct bpf_map *map",
     "any u32 key",
     "any u64 flags"
   ], "Redirects the packet to a socket of a sockmap."),
-  sock_map_update: row("4.14", ["sock_ops"], "integer long", [
+  sock_map_update: row("4.14", "integer long", [
     "context struct bpf_sock_ops *skops",
     "map struct bpf_map *map",
     "mapKey void *key",
     "any u64 flags"
   ], "Puts the context's socket into a sockmap."),
-  msg_redirect_map: row("4.17", ["sk_msg"], "integer long", [
+  msg_redirect_map: row("4.17", "integer long", [
     "context struct sk_msg_buff *msg",
     "map struct bpf_map *map",
     "any u32 key",
@@ -42,58 +31,55 @@ export const sockets = {
   ], "Redirects a message to a socket of a sockmap."),
   msg_apply_bytes: row(
     "4.17",
-    ["sk_msg"],
     "integer long",
     ["context struct sk_msg_buff *msg", "any u32 bytes"],
     "Applies the verdict to the next so many bytes, without further runs."
   ),
   msg_cork_bytes: row(
     "4.17",
-    ["sk_msg"],
     "integer long",
     ["context struct sk_msg_buff *msg", "any u32 bytes"],
     "Waits until so many bytes have come before running again."
   ),
   msg_pull_data: row(
     "4.17",
-    ["sk_msg"],
     "integer long",
     ["context struct sk_msg_buff *msg", "any u32 start", "any u32 end", "any u64 flags"],
     "Makes bytes of a message reachable through `data`.",
     "movesPacket"
   ),
-  sock_hash_update: row("4.18", ["sock_ops"], "integer long", [
+  sock_hash_update: row("4.18", "integer long", [
     "context struct bpf_sock_ops *skops",
     "map struct bpf_map *map",
     "mapKey void *key",
     "any u64 flags"
   ], "Puts the context's socket into a sockhash."),
-  msg_redirect_hash: row("4.18", ["sk_msg"], "integer long", [
+  msg_redirect_hash: row("4.18", "integer long", [
     "context struct sk_msg_buff *msg",
     "map struct bpf_map *map",
     "mapKey void *key",
     "any u64 flags"
   ], "Redirects a message to a socket of a sockhash."),
-  sk_redirect_hash: row("4.18", ["sk_skb"], "integer long", [
+  sk_redirect_hash: row("4.18", "integer long", [
     "context struct sk_buff *skb",
     "map struct bpf_map *map",
     "mapKey void *key",
     "any u64 flags"
   ], "Redirects the packet to a socket of a sockhash."),
-  sk_select_reuseport: row("4.19", ["sk_reuseport"], "integer long", [
+  sk_select_reuseport: row("4.19", "integer long", [
     "context struct sk_reuseport_md *reuse",
     "map struct bpf_map *map",
     "mapKey void *key",
     "any u64 flags"
   ], "Chooses the socket of a reuseport group that shall have the packet."),
-  sk_lookup_tcp: row("4.20", socketFinders, "socketOrNull struct bpf_sock *", [
+  sk_lookup_tcp: row("4.20", "socketOrNull struct bpf_sock *", [
     "context void *ctx",
     "read struct bpf_sock_tuple *tuple",
     "size u32 tuple_size",
     "any u64 netns",
     "any u64 flags"
   ], "Finds a TCP socket by addresses and ports; `sk_release` must follow."),
-  sk_lookup_udp: row("4.20", socketFinders, "socketOrNull struct bpf_sock *", [
+  sk_lookup_udp: row("4.20", "socketOrNull struct bpf_sock *", [
     "context void *ctx",
     "read struct bpf_sock_tuple *tuple",
     "size u32 tuple_size",
@@ -102,14 +88,12 @@ export const sockets = {
   ], "Finds a UDP socket by addresses and ports; `sk_release` must follow."),
   sk_release: row(
     "4.20",
-    [...socketFinders, "sk_lookup"],
     "integer long",
     ["socketLike void *sock"],
     "Gives back the socket that a look-up found."
   ),
   msg_push_data: row(
     "4.20",
-    ["sk_msg"],
     "integer long",
     ["context struct sk_msg_buff *msg", "any u32 start", "any u32 len", "any u64 flags"],
     "Makes room inside a message.",
@@ -117,26 +101,24 @@ export const sockets = {
   ),
   msg_pop_data: row(
     "5.0",
-    ["sk_msg"],
     "integer long",
     ["context struct sk_msg_buff *msg", "any u32 start", "any u32 len", "any u64 flags"],
     "Takes bytes out of a message.",
     "movesPacket"
   ),
-  sk_fullsock: row("5.1", [...traffic, "cgroup_skb"], "socketOrNull struct bpf_sock *", [
+  sk_fullsock: row("5.1", "socketOrNull struct bpf_sock *", [
     "socketCommon struct bpf_sock *sk"
   ], "The full socket of a socket, or NULL if it is none."),
   tcp_sock: row(
     "5.1",
-    [...traffic, "cgroup_skb", "sock_ops", "cgroup_sockopt"],
     "tcpSocketOrNull struct bpf_tcp_sock *",
     ["socketCommon struct bpf_sock *sk"],
     "The TCP socket of a socket, or NULL if it is none."
   ),
-  get_listener_sock: row("5.1", [...traffic, "cgroup_skb"], "socketOrNull struct bpf_sock *", [
+  get_listener_sock: row("5.1", "socketOrNull struct bpf_sock *", [
     "socketCommon struct bpf_sock *sk"
   ], "The listening socket that a TCP socket came from."),
-  skc_lookup_tcp: row("5.2", socketFinders, "socketCommonOrNull struct bpf_sock *", [
+  skc_lookup_tcp: row("5.2", "socketCommonOrNull struct bpf_sock *", [
     "context void *ctx",
     "read struct bpf_sock_tuple *tuple",
     "size u32 tuple_size",
@@ -145,7 +127,6 @@ export const sockets = {
   ], "As `sk_lookup_tcp`, and also finds request and time-wait sockets."),
   tcp_check_syncookie: row(
     "5.2",
-    trafficAndXdp,
     "integer long",
     ["socketLike void *sk", "read void *iph", "size u32 iph_len", "read struct tcphdr *th", "size u32 th_len"],
     "0 if the packet answers a SYN cookie of the listening socket.",
@@ -153,40 +134,18 @@ export const sockets = {
   ),
   sk_storage_get: row(
     "5.2",
-    [
-      ...typedTracers,
-      ...traffic,
-      "cgroup_skb",
-      "cgroup_sock",
-      "sock_ops",
-      "sk_msg",
-      "cgroup_sock_addr",
-      "cgroup_sockopt",
-      "struct_ops"
-    ],
     "mapValueOrNull void *",
     ["map struct bpf_map *map", "socketLike void *sk", "mapValueOrNull void *value", "any u64 flags"],
     "The socket's own value in a socket storage map, made if the flags say so."
   ),
   sk_storage_delete: row(
     "5.2",
-    [
-      ...typedTracers,
-      ...traffic,
-      "cgroup_skb",
-      "sock_ops",
-      "sk_msg",
-      "cgroup_sock_addr",
-      "cgroup_sockopt",
-      "struct_ops"
-    ],
     "integer long",
     ["map struct bpf_map *map", "socketLike void *sk"],
     "Deletes the socket's own value."
   ),
   tcp_gen_syncookie: row(
     "5.4",
-    trafficAndXdp,
     "integer s64",
     ["socketLike void *sk", "read void *iph", "size u32 iph_len", "read struct tcphdr *th", "size u32 th_len"],
     "Makes the SYN cookie with which the listening socket would answer.",
@@ -194,98 +153,77 @@ export const sockets = {
   ),
   tcp_send_ack: row(
     "5.6",
-    ["struct_ops"],
     "integer long",
     ["btf void *tp", "any u32 rcv_nxt"],
     "Sends a TCP ACK; for congestion control algorithms."
   ),
   get_netns_cookie: row(
     "5.7",
-    [
-      ...traffic,
-      "socket_filter",
-      "cgroup_skb",
-      "cgroup_sock",
-      "sock_ops",
-      "sk_msg",
-      "cgroup_sock_addr",
-      "cgroup_sockopt"
-    ],
     "integer u64",
     ["contextOrNull void *ctx"],
     "A number for the network namespace of the context."
   ),
-  sk_assign: row("5.7", [...traffic, "sk_lookup"], "integer long", [
+  sk_assign: row("5.7", "integer long", [
     "context struct sk_buff *skb",
     "socketLikeOrNull void *sk",
     "any u64 flags"
   ], "Gives the packet, or the look-up, to a socket."),
   sk_cgroup_id: row(
     "5.8",
-    ["cgroup_skb"],
     "integer u64",
     ["socketLike void *sk"],
     "The id of the socket's cgroup (version 2)."
   ),
   sk_ancestor_cgroup_id: row(
     "5.8",
-    ["cgroup_skb"],
     "integer u64",
     ["socketLike void *sk", "any int ancestor_level"],
     "The id of an ancestor, at a level, of the socket's cgroup."
   ),
   skc_to_tcp6_sock: row(
     "5.9",
-    socketCasters,
     "btfOrNull struct tcp6_sock *",
     ["socketLike void *sk"],
     "The socket as a `tcp6_sock`, or NULL if it is none."
   ),
   skc_to_tcp_sock: row(
     "5.9",
-    socketCasters,
     "btfOrNull struct tcp_sock *",
     ["socketLike void *sk"],
     "The socket as a `tcp_sock`, or NULL if it is none."
   ),
   skc_to_tcp_timewait_sock: row(
     "5.9",
-    socketCasters,
     "btfOrNull struct tcp_timewait_sock *",
     ["socketLike void *sk"],
     "The socket as a `tcp_timewait_sock`, or NULL if it is none."
   ),
   skc_to_tcp_request_sock: row(
     "5.9",
-    socketCasters,
     "btfOrNull struct tcp_request_sock *",
     ["socketLike void *sk"],
     "The socket as a `tcp_request_sock`, or NULL if it is none."
   ),
   skc_to_udp6_sock: row(
     "5.9",
-    socketCasters,
     "btfOrNull struct udp6_sock *",
     ["socketLike void *sk"],
     "The socket as a `udp6_sock`, or NULL if it is none."
   ),
   skc_to_unix_sock: row(
     "5.16",
-    socketCasters,
     "btfOrNull struct unix_sock *",
     ["socketLike void *sk"],
     "The socket as a `unix_sock`, or NULL if it is none."
   ),
   skc_to_mptcp_sock: row(
     "5.19",
-    socketCasters,
     "btfOrNull struct mptcp_sock *",
     ["socketCommon void *sk"],
     "The socket as an `mptcp_sock`, or NULL if it is none."
   ),
   tcp_raw_gen_syncookie_ipv4: row(
     "6.0",
-    trafficAndXdp,
     "integer s64",
     ["read:20 struct iphdr *iph", "read struct tcphdr *th", "size u32 th_len"],
     "Makes a SYN cookie for an IPv4 SYN, without a listening socket.",
@@ -293,7 +231,6 @@ export const sockets = {
   ),
   tcp_raw_gen_syncookie_ipv6: row(
     "6.0",
-    trafficAndXdp,
     "integer s64",
     ["read:40 struct ipv6hdr *iph", "read struct tcphdr *th", "size u32 th_len"],
     "Makes a SYN cookie for an IPv6 SYN, without a listening socket.",
@@ -301,7 +238,6 @@ export const sockets = {
   ),
   tcp_raw_check_syncookie_ipv4: row(
     "6.0",
-    trafficAndXdp,
     "integer long",
     ["read:20 struct iphdr *iph", "read:20 struct tcphdr *th"],
     "0 if an IPv4 ACK answers a SYN cookie.",
@@ -309,7 +245,6 @@ export const sockets = {
   ),
   tcp_raw_check_syncookie_ipv6: row(
     "6.0",
-    trafficAndXdp,
     "integer long",
     ["read:40 struct ipv6hdr *iph", "read:20 struct tcphdr *th"],
     "0 if an IPv6 ACK answers a SYN cookie.",
