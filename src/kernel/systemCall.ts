@@ -109,10 +109,17 @@ export const acquireDescriptor = (
 export const acquireBlock = (
   kernel: KernelService,
   size: number
+): Effect.Effect<Block, SystemCallError, Scope.Scope> => acquireBlockUntil(kernel, size, (free) => free())
+
+/** As `acquireBlock`, for memory that may be in use when the scope closes: `release` then says when it is freed. */
+export const acquireBlockUntil = (
+  kernel: KernelService,
+  size: number,
+  release: (free: () => void) => void
 ): Effect.Effect<Block, SystemCallError, Scope.Scope> =>
   Effect.acquireRelease(
     attempt(kernel, { call: "mmap", subject: `${size} bytes of memory` }, () => kernel.allocate(size)),
-    (block) => Effect.sync(() => kernel.free(block))
+    (block) => Effect.sync(() => release(() => kernel.free(block)))
   )
 
 /** A mapping of a descriptor that is unmapped with the scope. */

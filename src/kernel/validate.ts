@@ -1,6 +1,15 @@
 // Checks of what users pass in, shared by the modules above. Each gives the error to fail with, or nothing.
 import { InvalidArgument } from "./KernelError.ts"
 
+/** A value in a few words, for an error: never long, and never failing. */
+export const shown = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)
+  if (typeof value === "bigint") return `${value}n`
+  if (typeof value === "function") return "a function"
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  return typeof value === "object" && value !== null ? "an object" : String(value)
+}
+
 /** An object's name: BPF_OBJ_NAME_LEN is 16 with its NUL, and the kernel takes only these characters. */
 export const checkName = (field: string, name: string): InvalidArgument | undefined =>
   typeof name === "string" && /^[A-Za-z0-9_.]{1,15}$/.test(name)
@@ -8,7 +17,7 @@ export const checkName = (field: string, name: string): InvalidArgument | undefi
     : new InvalidArgument({
       field,
       expected: "1 to 15 letters, digits, _ or .",
-      actual: JSON.stringify(name) ?? typeof name
+      actual: shown(name)
     })
 
 /** An integer from `minimum` to `maximum`. */
@@ -20,7 +29,7 @@ export const checkInteger = (
 ): InvalidArgument | undefined =>
   Number.isInteger(value) && value >= minimum && value <= maximum
     ? undefined
-    : new InvalidArgument({ field, expected: `an integer from ${minimum} to ${maximum}`, actual: String(value) })
+    : new InvalidArgument({ field, expected: `an integer from ${minimum} to ${maximum}`, actual: shown(value) })
 
 /** A path, as system calls take it: PATH_MAX is 4096 with its NUL, and a NUL inside would cut it short. */
 export const checkPath = (field: string, path: string): InvalidArgument | undefined =>
@@ -29,5 +38,5 @@ export const checkPath = (field: string, path: string): InvalidArgument | undefi
     : new InvalidArgument({
       field,
       expected: "a path of 1 to 4095 characters without NUL",
-      actual: typeof path === "string" && path.length < 100 ? JSON.stringify(path) : `one of another kind or length`
+      actual: shown(path)
     })

@@ -22,7 +22,7 @@ import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
-import { acquireAccess, assertLive, refused } from "./internal/access.ts"
+import { acquireAccess, assertLive, refused, withValue } from "./internal/access.ts"
 import { exactBytes } from "./internal/codec.ts"
 import { extend } from "./internal/handle.ts"
 import { inline } from "./internal/inline.ts"
@@ -62,8 +62,10 @@ export const define = <V>(options: Options<V>): Definition<BloomFilter<V>> => {
       const call = <A>(v: V, f: () => A) =>
         inline<A, LayoutError | SystemCallError>(() => {
           assertLive(access)
-          value.write(elements.value.view, elements.value.bytes, 0, v)
-          return f()
+          return withValue(access, () => {
+            value.write(elements.value.view, elements.value.bytes, 0, v)
+            return f()
+          })
         })
       return extend(opened.map, {
         value,

@@ -73,7 +73,7 @@ export const define = <V, const T extends Kind>(options: Options<V, T>): Definit
   }
   return defineMap<T, LocalStorage<V, T>>(spec, (opened) =>
     Effect.map(acquireKeyed(opened, i32, value), (keyed) => {
-      const of = <A>(object: Descriptor, f: (fd: number) => Effect.Effect<A, LayoutError | SystemCallError>) =>
+      const of = <A>(object: Descriptor, f: (fd: number) => Effect.Effect<A, Failure>) =>
         Effect.suspend((): Effect.Effect<A, Failure> => {
           const fd = fdOf(object)
           return fd instanceof InvalidArgument ? Effect.fail(fd) : f(fd)

@@ -1,6 +1,6 @@
 /** The errors of operations on maps that a single system call's error does not tell. */
 import * as Data from "effect/Data"
-import type { SystemCallError } from "../kernel/KernelError.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { LayoutError } from "../layout/Layout.ts"
 
 /**
@@ -13,7 +13,7 @@ export class BatchError extends Data.TaggedError("BatchError")<{
   readonly map: string
   readonly index: number
   readonly done: number
-  readonly cause: SystemCallError | LayoutError
+  readonly cause: InvalidArgument | LayoutError | SystemCallError
 }> {
   override get message(): string {
     return `${this.operation} of ${this.map} stopped at entry ${this.index}, after ${this.done} were done: ` +

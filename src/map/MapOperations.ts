@@ -44,8 +44,14 @@ export interface UpdateOptions extends LookupOptions {
 /** Reading by key. */
 export interface Lookup<in K, out V> {
   /** The value of a key; `None` if there is no such entry. */
-  readonly lookup: (key: K, options?: LookupOptions) => Effect.Effect<Option.Option<V>, LayoutError | SystemCallError>
-  /** As `lookup`, at once: `undefined` if there is no such entry. Throws `LayoutError` and `SystemCallError`. */
+  readonly lookup: (
+    key: K,
+    options?: LookupOptions
+  ) => Effect.Effect<Option.Option<V>, InvalidArgument | LayoutError | SystemCallError>
+  /**
+   * As `lookup`, at once: `undefined` if there is no such entry, and where the layout's own decoder gives `undefined`.
+   * Throws what `lookup` fails with.
+   */
   readonly lookupUnsafe: (key: K, options?: LookupOptions) => V | undefined
 }
 
@@ -55,8 +61,12 @@ export interface Update<in K, in V> {
    * Sets the value of a key. Fails with EEXIST for `noexist` on a present key, ENOENT for `exist` on an absent one, and
    * E2BIG when the map is full.
    */
-  readonly update: (key: K, value: V, options?: UpdateOptions) => Effect.Effect<void, LayoutError | SystemCallError>
-  /** As `update`, at once. Throws `LayoutError` and `SystemCallError`. */
+  readonly update: (
+    key: K,
+    value: V,
+    options?: UpdateOptions
+  ) => Effect.Effect<void, InvalidArgument | LayoutError | SystemCallError>
+  /** As `update`, at once. Throws what `update` fails with. */
   readonly updateUnsafe: (key: K, value: V, options?: UpdateOptions) => void
 }
 
@@ -70,7 +80,7 @@ export interface Delete<in K, out V> {
   readonly lookupAndDelete: (
     key: K,
     options?: LookupOptions
-  ) => Effect.Effect<Option.Option<V>, LayoutError | SystemCallError>
+  ) => Effect.Effect<Option.Option<V>, InvalidArgument | LayoutError | SystemCallError>
 }
 
 /** The errors of a walk over a map. */
@@ -118,7 +128,7 @@ export interface GetMany<in K, out V> {
    */
   readonly getMany: (
     keys: ReadonlyArray<K>
-  ) => Effect.Effect<ReadonlyArray<Option.Option<V>>, LayoutError | SystemCallError>
+  ) => Effect.Effect<ReadonlyArray<Option.Option<V>>, InvalidArgument | LayoutError | SystemCallError>
 }
 
 /** Writing many entries. */
@@ -127,7 +137,7 @@ export interface SetMany<K, V> {
   readonly setMany: (
     entries: ReadonlyArray<readonly [K, V]>,
     options?: UpdateOptions
-  ) => Effect.Effect<void, BatchError | SystemCallError>
+  ) => Effect.Effect<void, BatchError | InvalidArgument | SystemCallError>
   /**
    * Sets entries given as columns: typed arrays or plain arrays, all of one length. Fails with `InvalidArgument` where
    * the lengths differ, and with `BatchError` as `setMany` does.
@@ -142,7 +152,9 @@ export interface SetMany<K, V> {
 /** Removing chosen keys together. */
 export interface DeleteMany<K> {
   /** Removes entries, and gives how many of the keys were there. Fails with `BatchError`. */
-  readonly deleteMany: (keys: ReadonlyArray<K>) => Effect.Effect<number, BatchError | SystemCallError>
+  readonly deleteMany: (
+    keys: ReadonlyArray<K>
+  ) => Effect.Effect<number, BatchError | InvalidArgument | SystemCallError>
   /** As `deleteMany`, of keys given as a column. */
   readonly deleteColumns: (keys: Columns<K>) => Effect.Effect<number, BatchError | InvalidArgument | SystemCallError>
 }

@@ -40,7 +40,11 @@ export interface PerCpuHashMap<K, V> extends BpfMap<"percpu_hash" | "lru_percpu_
   /** The layout of one CPU's value. */
   readonly value: Layout<V>
   /** Sets the values of all CPUs to this one. */
-  readonly updateAll: (key: K, value: V, options?: UpdateOptions) => Effect.Effect<void, LayoutError | SystemCallError>
+  readonly updateAll: (
+    key: K,
+    value: V,
+    options?: UpdateOptions
+  ) => Effect.Effect<void, InvalidArgument | LayoutError | SystemCallError>
 }
 
 /** What a per-CPU hash map is made of. */

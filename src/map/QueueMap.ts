@@ -21,9 +21,10 @@ import { errno } from "../abi/errno.ts"
 import { bpf_map_update_flags } from "../abi/generated/enums.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { aBoolean, type Checks, readOptions } from "../kernel/options.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
-import { acquireAccess, assertLive, refused } from "./internal/access.ts"
+import { acquireAccess, assertLive, refused, withValue } from "./internal/access.ts"
 import { extend } from "./internal/handle.ts"
 import { exactBytes } from "./internal/codec.ts"
 import { inline } from "./internal/inline.ts"
@@ -40,13 +41,21 @@ export interface QueueMap<V, T extends "queue" | "stack" = "queue" | "stack"> ex
    */
   readonly push: (
     value: V,
-    options?: { readonly evict?: boolean }
-  ) => Effect.Effect<void, LayoutError | SystemCallError>
+    options?: PushOptions
+  ) => Effect.Effect<void, InvalidArgument | LayoutError | SystemCallError>
   /** Takes the next value out: the oldest of a queue, the newest of a stack. `None` if it is empty. */
   readonly pop: Effect.Effect<Option.Option<V>, LayoutError | SystemCallError>
   /** The value that `pop` would give, left in place. */
   readonly peek: Effect.Effect<Option.Option<V>, LayoutError | SystemCallError>
 }
+
+/** How a value is added. */
+export interface PushOptions {
+  /** Whether the oldest value makes room when it is full. */
+  readonly evict?: boolean
+}
+
+const pushChecks: Checks<PushOptions> = { evict: aBoolean }
 
 /** What a queue or a stack is made of. */
 export interface Options<V> extends DefineOptions {
@@ -67,20 +76,25 @@ export const define = <V, const T extends "queue" | "stack" = "queue">(
         const take = (command: "BPF_MAP_LOOKUP_ELEM" | "BPF_MAP_LOOKUP_AND_DELETE_ELEM", call: () => number) =>
           inline<Option.Option<V>, LayoutError | SystemCallError>(() => {
             assertLive(access)
-            const result = call()
-            if (result >= 0) return Option.some(value.read(elements.value.view, elements.value.bytes, 0))
-            if (result === -errno.ENOENT) return Option.none()
-            throw refused(access, command, result)
+            return withValue(access, () => {
+              const result = call()
+              if (result >= 0) return Option.some(value.read(elements.value.view, elements.value.bytes, 0))
+              if (result === -errno.ENOENT) return Option.none()
+              throw refused(access, command, result)
+            })
           })
         return extend(opened.map as BpfMap<T>, {
           value,
-          push: (v: V, pushOptions?: { readonly evict?: boolean }) =>
-            inline<void, LayoutError | SystemCallError>(() => {
+          push: (v: V, pushOptions?: PushOptions) =>
+            inline<void, InvalidArgument | LayoutError | SystemCallError>(() => {
               assertLive(access)
-              value.write(elements.value.view, elements.value.bytes, 0, v)
+              const { evict } = readOptions("options of a push", pushOptions, pushChecks)
               const { BPF_ANY, BPF_EXIST } = bpf_map_update_flags
-              const result = elements.update(pushOptions?.evict === true ? BPF_EXIST : BPF_ANY)
-              if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
+              withValue(access, () => {
+                value.write(elements.value.view, elements.value.bytes, 0, v)
+                const result = elements.update(evict === true ? BPF_EXIST : BPF_ANY)
+                if (result < 0) throw refused(access, "BPF_MAP_UPDATE_ELEM", result)
+              })
             }),
           pop: take("BPF_MAP_LOOKUP_AND_DELETE_ELEM", () => elements.lookupAndDelete(0)),
           peek: take("BPF_MAP_LOOKUP_ELEM", () => elements.lookup(0))

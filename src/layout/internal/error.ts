@@ -8,9 +8,12 @@ export class LayoutError extends Data.TaggedError("LayoutError")<{
   readonly path: string
   readonly expected: string
   readonly actual: string
+  /** What the value was to be, where that is known: `key of hash map "counters"`. */
+  readonly subject?: string
 }> {
   override get message(): string {
-    return `${this.path === "" ? "value" : this.path}: expected ${this.expected}, got ${this.actual}`
+    const place = [this.subject, this.path].filter((part) => part !== undefined && part !== "").join(", ")
+    return `${place === "" ? "value" : place}: expected ${this.expected}, got ${this.actual}`
   }
 }
 
@@ -28,8 +31,8 @@ export const show = (value: unknown): string => {
 export const join = (outer: string, inner: string): string =>
   outer === "" ? inner : inner === "" || inner.startsWith("[") ? outer + inner : `${outer}.${inner}`
 
-/** The error with its path below `outer`; anything else as it is. */
+/** The error with its path below `outer`; anything else, and an error that says what it is of, as it is. */
 export const within = (error: unknown, outer: string): unknown =>
-  error instanceof LayoutError
-    ? new LayoutError({ path: join(outer, error.path), expected: error.expected, actual: error.actual })
+  error instanceof LayoutError && error.subject === undefined
+    ? new LayoutError({ ...error, path: join(outer, error.path) })
     : error

@@ -4,13 +4,15 @@ import * as Scope from "effect/Scope"
 import { bpf_map_update_flags } from "../../abi/generated/enums.ts"
 import { errno } from "../../abi/errno.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
+import { aBoolean, type Checks, oneOf, readOptions } from "../../kernel/options.ts"
 import { toError } from "../../kernel/systemCall.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
+import { LayoutError } from "../../layout/Layout.ts"
 import type { MapKind } from "../../spec/MapSpec.ts"
-import type { UpdateMode, UpdateOptions } from "../MapOperations.ts"
+import type { LookupOptions, UpdateMode, UpdateOptions } from "../MapOperations.ts"
 import type { Codec } from "./codec.ts"
-import { acquireElements, elementCall, type Elements } from "./elements.ts"
-import { closedError, type Opened } from "./handle.ts"
+import { acquireElements, elementCall, type Elements, exclusively } from "./elements.ts"
+import { closedError, describe, type Opened } from "./handle.ts"
 import { kindOf } from "./info.ts"
 
 /** An opened map, ready for calls. */
@@ -41,11 +43,18 @@ const modes: { readonly [M in UpdateMode]: number } = {
   exist: bpf_map_update_flags.BPF_EXIST
 }
 
-/** The flags of an update; an unknown mode is the caller's mistake against the types. */
-export const flagsOf = (options: UpdateOptions | undefined): number =>
-  options === undefined
-    ? 0
-    : (modes[options.mode ?? "any"] ?? 0) | (options.lock === true ? bpf_map_update_flags.BPF_F_LOCK : 0)
+const lookupChecks: Checks<LookupOptions> = { lock: aBoolean }
+const updateChecks: Checks<UpdateOptions> = { ...lookupChecks, mode: oneOf(Object.keys(modes)) }
+
+/** The flags of a look-up. Throws `InvalidArgument`. */
+export const lookupFlags = (options: LookupOptions | undefined): number =>
+  readOptions("options of a lookup", options, lookupChecks).lock === true ? bpf_map_update_flags.BPF_F_LOCK : 0
+
+/** The flags of an update. Throws `InvalidArgument`. */
+export const updateFlags = (options: UpdateOptions | undefined): number => {
+  const { lock, mode } = readOptions("options of an update", options, updateChecks)
+  return (mode === undefined ? 0 : modes[mode]) | (lock === true ? bpf_map_update_flags.BPF_F_LOCK : 0)
+}
 
 /** The error of a refused operation on an element. */
 export const refused = (
@@ -59,6 +68,7 @@ export const refused = (
   result: number,
   options?: { readonly flags?: number; readonly features?: ReadonlyArray<FeatureName> }
 ): SystemCallError => {
+  if (access.map.fd < 0) return closedError(access.map.spec) // by the user's code amid the operation
   const error = toError(access.kernel, elementCall(access, command, options?.features), result)
   const hint = command === "BPF_MAP_UPDATE_ELEM" ? updateHint(access, error.errno, options?.flags ?? 0) : undefined
   return hint === undefined ? error : new SystemCallError({ ...error, hint })
@@ -91,6 +101,22 @@ const updateHint = ({ map: { spec } }: Opened, number: number, flags: number): s
   if (number === errno.ENOENT && (flags & modes.exist) !== 0) return "The key is absent, and the mode is exist"
   return undefined
 }
+
+/** The error of a key or value that its layout does not hold, with the map's name; anything else as it is. */
+export const named = (part: "key" | "value", { map }: Opened, error: unknown): unknown =>
+  error instanceof LayoutError && error.subject === undefined
+    ? new LayoutError({ ...error, subject: `${part} of ${describe(map.spec)}` })
+    : error
+
+/** Runs an operation on a map without keys, whose value the user's code reads or writes. */
+export const withValue = <A>(access: Access<any, any>, operation: () => A): A =>
+  exclusively(access.elements, () => {
+    try {
+      return operation()
+    } catch (error) {
+      throw named("value", access, error)
+    }
+  })
 
 /** Throws for a handle whose scope has closed: its memory may be another's by now. */
 export const assertLive = (access: { readonly elements: Elements } & Opened): void => {

@@ -6,14 +6,17 @@ import { bpf_attr_batch } from "../../abi/generated/structs.ts"
 import { fill, readNumber } from "../../kernel/attribute.ts"
 import { acquireBlock, retrying } from "../../kernel/systemCall.ts"
 import type { Block } from "../../kernel/Kernel.ts"
+import { shown } from "../../kernel/validate.ts"
 import { setPointer } from "../../kernel/Memory.ts"
-import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
 import * as Layout from "../../layout/Layout.ts"
 import { BatchError } from "../MapError.ts"
 import type { DeleteMany, SetMany, UpdateOptions } from "../MapOperations.ts"
-import { type Access, flagsOf, lacksBatches, refused } from "./access.ts"
+import { type Access, lacksBatches, named, refused, updateFlags } from "./access.ts"
 import type { Codec } from "./codec.ts"
-import { closedError, describe } from "./handle.ts"
+import { exclusively } from "./elements.ts"
+import { closedError, describe, isExpected } from "./handle.ts"
+import { entriesInTurn, inTurns } from "./turns.ts"
 
 /** Rows to be written: how many, and what writes those from `from` to `to` at the start of a block. */
 interface Rows {
@@ -21,14 +24,11 @@ interface Rows {
   readonly write: (block: Block, from: number, to: number) => void
 }
 
-/** A chunk is of some 256 KiB: memory stays bounded and in the cache, and its blocks are not mapped anew for each use. */
-const CHUNK_BYTES = 1 << 18
-
 /** Where writing rows failed: everything before was written. */
 class RowError {
   readonly row: number
-  readonly cause: Layout.LayoutError
-  constructor(row: number, cause: Layout.LayoutError) {
+  readonly cause: BatchError["cause"]
+  constructor(row: number, cause: BatchError["cause"]) {
     this.row = row
     this.cause = cause
   }
@@ -41,7 +41,7 @@ const rowsOfValues = <A>(codec: Codec<A>, length: number, valueAt: (row: number)
       try {
         codec.write(view, bytes, (row - from) * codec.size, valueAt(row))
       } catch (error) {
-        throw error instanceof Layout.LayoutError ? new RowError(row, error) : error
+        throw isExpected(error) ? new RowError(row, error) : error
       }
     }
   }
@@ -56,10 +56,10 @@ const rowsOfColumns = <A>(codec: Codec<A>, columns: Layout.Columns<A>, length: n
       try {
         Layout.writeColumns(layout, columns, { view, data: bytes, stride: codec.size }, from, to)
       } catch (error) {
-        if (!(error instanceof Layout.LayoutError)) throw error
-        const row = /^\[(\d+)\]\.?/.exec(error.path)
-        throw row === null
-          ? error
+        if (!isExpected(error)) throw error
+        const row = error instanceof Layout.LayoutError ? /^\[(\d+)\]\.?/.exec(error.path) : null
+        throw row === null || !(error instanceof Layout.LayoutError)
+          ? new RowError(from, error)
           : new RowError(Number(row[1]), new Layout.LayoutError({ ...error, path: error.path.slice(row[0].length) }))
       }
     }
@@ -86,7 +86,7 @@ const failedAt = (
   operation: Operation,
   index: number,
   done: number,
-  cause: SystemCallError | Layout.LayoutError
+  cause: BatchError["cause"]
 ): BatchError => new BatchError({ operation: operation.name, map: describe(access.map.spec), index, done, cause })
 
 /** The copied row of a block, as the key or value of a single call. */
@@ -94,7 +94,7 @@ const copyRow = (from: Block, to: Block, row: number, size: number): void => {
   to.bytes.set(from.bytes.subarray(row * size, (row + 1) * size))
 }
 
-/** Does `operation` to all rows: how many were done. Runs in one turn, so that no other fiber comes between. */
+/** Does `operation` to all rows, a chunk in each turn: how many were done. */
 const runAll = (
   access: Access<any, any>,
   operation: Operation,
@@ -102,20 +102,21 @@ const runAll = (
   values: Rows | undefined
 ): Effect.Effect<number, BatchError | SystemCallError> =>
   Effect.scoped(Effect.gen(function*() {
-    const { kernel, map } = access
+    const { elements, kernel, map } = access
     const valueSize = values === undefined ? 0 : access.value.size
-    const chunk = Math.max(1, Math.min(keys.length, Math.floor(CHUNK_BYTES / (access.key.size + valueSize))))
+    const chunk = Math.max(1, Math.min(keys.length, entriesInTurn(access.key.size + valueSize)))
     const keyBlock = yield* acquireBlock(kernel, chunk * access.key.size)
     const valueBlock: Block | undefined = values === undefined
       ? undefined
       : yield* acquireBlock(kernel, chunk * valueSize)
     const attr: Block = yield* acquireBlock(kernel, bpf_attr_batch.size)
 
-    const one = (row: number): number => {
-      copyRow(keyBlock, access.elements.key, row, access.key.size)
-      if (valueBlock !== undefined) copyRow(valueBlock, access.elements.value, row, valueSize)
-      return operation.single()
-    }
+    const one = (row: number): number =>
+      exclusively(elements, () => {
+        copyRow(keyBlock, elements.key, row, access.key.size)
+        if (valueBlock !== undefined) copyRow(valueBlock, elements.value, row, valueSize)
+        return operation.single()
+      })
     /** Sends rows `from` to `count` of the chunk: how many were done, and the result that ended it. */
     const batch = (from: number, count: number): readonly [done: number, result: number] => {
       const rows = count - from
@@ -136,15 +137,14 @@ const runAll = (
     let done = 0
     const failed = (row: number, result: number): BatchError =>
       failedAt(access, operation, row, done, refused(access, operation.command, result, operation))
-    const singly = (start: number, from: number, count: number): BatchError | undefined => {
+    const singly = (start: number, from: number, count: number): void => {
       for (let row = from; row < count; row++) {
         const result = one(row)
         if (result >= 0) done++
-        else if (!operation.skips(result)) return failed(start + row, result)
+        else if (!operation.skips(result)) throw failed(start + row, result)
       }
-      return undefined
     }
-    const inBatches = (start: number, count: number): BatchError | undefined => {
+    const inBatches = (start: number, count: number): void => {
       for (let row = 0; row < count; row++) {
         const [written, result] = batch(row, count)
         // A first refusal may mean that there are no batches at all: what a single call says then decides.
@@ -155,37 +155,33 @@ const runAll = (
         if (result >= 0 || written > 0) access.batches = true
         done += written
         row += written
-        if (result >= 0) return undefined
-        if (!operation.skips(result)) return failed(start + row, result)
+        if (result >= 0) return
+        if (!operation.skips(result)) throw failed(start + row, result)
       }
-      return undefined
     }
 
-    return yield* Effect.suspend((): Effect.Effect<number, BatchError | SystemCallError> => {
-      for (let start = 0; start < keys.length; start += chunk) {
-        let end = Math.min(start + chunk, keys.length)
-        let bad: RowError | undefined
-        /** Writes the rows up to the first bad one: those before it are still done. */
-        const prepare = (rows: Rows, block: Block): void => {
-          try {
-            rows.write(block, start, end)
-          } catch (error) {
-            if (!(error instanceof RowError)) throw error
-            bad = error
-            end = error.row
-          }
+    yield* inTurns<BatchError | SystemCallError>(keys.length, chunk, (start, to) => {
+      let end = to
+      let bad: RowError | undefined
+      /** Writes the rows up to the first bad one: those before it are still done. */
+      const prepare = (part: "key" | "value", rows: Rows, block: Block): void => {
+        try {
+          rows.write(block, start, end)
+        } catch (error) {
+          if (!(error instanceof RowError)) throw error
+          bad = new RowError(error.row, named(part, access, error.cause) as BatchError["cause"])
+          end = error.row
         }
-        if (!access.elements.isLive()) return Effect.fail(closedError(map.spec))
-        prepare(keys, keyBlock)
-        if (valueBlock !== undefined) prepare(values!, valueBlock)
-        const count = end - start
-        const isBatched = access.batches !== false && takesFlags(operation)
-        const stopped = isBatched ? inBatches(start, count) : singly(start, 0, count)
-        if (stopped !== undefined) return Effect.fail(stopped)
-        if (bad !== undefined) return Effect.fail(failedAt(access, operation, bad.row, done, bad.cause))
       }
-      return Effect.succeed(done)
+      if (!elements.isLive()) throw closedError(map.spec)
+      prepare("key", keys, keyBlock)
+      if (valueBlock !== undefined) prepare("value", values!, valueBlock)
+      const count = end - start
+      if (access.batches !== false && takesFlags(operation)) inBatches(start, count)
+      else singly(start, 0, count)
+      if (bad !== undefined) throw failedAt(access, operation, bad.row, done, bad.cause)
     })
+    return done
   }))
 
 const updating = (access: Access<any, any>, flags: number): Operation => ({
@@ -216,39 +212,67 @@ const lengthOf = <A>(codec: Codec<A>, columns: Layout.Columns<A>): number | unde
 const uneven = (field: string): InvalidArgument =>
   new InvalidArgument({ field, expected: "columns of one length, as the map's layouts have them", actual: "others" })
 
+/** The error of a list that is none. */
+export const noList = (field: string, given: unknown): InvalidArgument =>
+  new InvalidArgument({ field, expected: "an array", actual: shown(given) })
+
+/** One half of an entry; what is no pair has neither. */
+export const half =
+  <K, V, const I extends 0 | 1>(entries: ReadonlyArray<readonly [K, V]>, i: I) => (row: number): [K, V][I] => {
+    const entry = entries[row]
+    if (!Array.isArray(entry) || entry.length !== 2) {
+      throw new InvalidArgument({ field: "entries", expected: "pairs of a key and a value", actual: shown(entry) })
+    }
+    return entry[i]
+  }
+
 export const setMany = <K, V>(
   access: Access<K, V>,
   entries: ReadonlyArray<readonly [K, V]>,
-  options: UpdateOptions | undefined
+  flags: number
 ): Effect.Effect<void, BatchError | SystemCallError> =>
-  Effect.suspend(() =>
-    runAll(
-      access,
-      updating(access, flagsOf(options)),
-      rowsOfValues(access.key, entries.length, (row) => entries[row]![0]),
-      rowsOfValues(access.value, entries.length, (row) => entries[row]![1])
-    ) as Effect.Effect<never, BatchError | SystemCallError>
-  )
+  Effect.asVoid(runAll(
+    access,
+    updating(access, flags),
+    rowsOfValues(access.key, entries.length, half(entries, 0)),
+    rowsOfValues(access.value, entries.length, half(entries, 1))
+  ))
 
 export const setsColumns = <K, V>(access: Access<K, V>): Pick<SetMany<K, V>, "setColumns"> => ({
   setColumns: (keys, values, options) =>
-    Effect.suspend((): Effect.Effect<void, BatchError | InvalidArgument | SystemCallError> => {
+    checkedFlags(options, (flags): Effect.Effect<void, BatchError | InvalidArgument | SystemCallError> => {
       const length = lengthOf(access.key, keys)
       if (length === undefined) return Effect.fail(uneven("keys"))
       if (lengthOf(access.value, values) !== length) return Effect.fail(uneven("values"))
       return Effect.asVoid(runAll(
         access,
-        updating(access, flagsOf(options)),
+        updating(access, flags),
         rowsOfColumns(access.key, keys, length),
         rowsOfColumns(access.value, values, length)
       ))
     })
 })
 
+/** Continues with the flags of an update's options, or fails with what is wrong with them. */
+export const checkedFlags = <A, E>(
+  options: UpdateOptions | undefined,
+  use: (flags: number) => Effect.Effect<A, E>
+): Effect.Effect<A, E | InvalidArgument> =>
+  Effect.suspend((): Effect.Effect<A, E | InvalidArgument> => {
+    try {
+      return use(options === undefined ? 0 : updateFlags(options))
+    } catch (error) {
+      if (error instanceof InvalidArgument) return Effect.fail(error)
+      throw error
+    }
+  })
+
 export const deletesMany = <K>(access: Access<K, any>): DeleteMany<K> => ({
   deleteMany: (keys) =>
-    Effect.suspend(() =>
-      runAll(access, deleting(access), rowsOfValues(access.key, keys.length, (row) => keys[row]!), undefined)
+    Effect.suspend((): Effect.Effect<number, BatchError | InvalidArgument | SystemCallError> =>
+      Array.isArray(keys)
+        ? runAll(access, deleting(access), rowsOfValues(access.key, keys.length, (row) => keys[row]!), undefined)
+        : Effect.fail(noList("keys", keys))
     ),
   deleteColumns: (keys) =>
     Effect.suspend((): Effect.Effect<number, BatchError | InvalidArgument | SystemCallError> => {

@@ -7,7 +7,7 @@ import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_map_elem } from "../../abi/generated/structs.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
 import { fill } from "../../kernel/attribute.ts"
-import { acquireBlock, type Call, retrying } from "../../kernel/systemCall.ts"
+import { acquireBlockUntil, type Call, retrying } from "../../kernel/systemCall.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapSpec } from "../../spec/MapSpec.ts"
@@ -21,10 +21,19 @@ const SIZE_WITH_FLAGS = flags.offset + flags.size
 const SIZE_OF_KEY_ONLY = keyField.offset + keyField.size
 const SIZE_OF_NEXT = next_key.offset + next_key.size
 
-/** The blocks of one map, and its calls. The caller fills `key` and `value` first. */
+/**
+ * The blocks of one map, and its calls. The caller fills `key` and `value` first, and makes sure that nobody else does
+ * meanwhile: an operation is `busy` from its first byte to its last, and another one that finds it so (by way of a user's
+ * codec or getter) runs `insideAnother`.
+ */
 export interface Elements {
   /** False from the moment that the scope begins to release any of this. */
   readonly isLive: () => boolean
+  busy: boolean
+  /** How many operations wait for the one that runs inside them. */
+  outer: number
+  /** Frees what had to wait for the end of the operation. */
+  readonly settle: () => void
   readonly key: Block
   readonly value: Block
   readonly lookup: (flags: number) => number
@@ -48,17 +57,28 @@ export const acquireElements = (
   sizes: { readonly key: number; readonly value: number }
 ): Effect.Effect<Elements, SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
-    const key = yield* acquireBlock(kernel, sizes.key)
-    const value = yield* acquireBlock(kernel, valueBytes(kernel, map.spec, sizes.value))
-    const firstAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
-    const nextAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
-    const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
+    let live = true
+    const pending: Array<() => void> = []
+    let inUse = (): boolean => false
+    const acquire = (size: number) =>
+      acquireBlockUntil(kernel, size, (free) => {
+        live = false
+        // The user's code amid an operation closed the scope: the operation still writes to its blocks before it ends.
+        if (inUse()) pending.push(free)
+        else free()
+      })
+    const key = yield* acquire(sizes.key)
+    const value = yield* acquire(valueBytes(kernel, map.spec, sizes.value))
+    const firstAttr = yield* acquire(bpf_attr_map_elem.size)
+    const nextAttr = yield* acquire(bpf_attr_map_elem.size)
+    const attr = yield* acquire(bpf_attr_map_elem.size)
     const keyPointer = sizes.key === 0 ? undefined : key
     fill(attr, bpf_attr_map_elem, { map_fd: map.fd, key: keyPointer, value })
     fill(firstAttr, bpf_attr_map_elem, { map_fd: map.fd, next_key: key })
     // The kernel has copied the old key before it writes the new one.
     fill(nextAttr, bpf_attr_map_elem, { map_fd: map.fd, key: keyPointer, next_key: key })
     const call = (command: number, block: Block, size: number): number => {
+      if (!live) return -errno.EBADF // closed since the operation began; the descriptor's number may be another's
       const result = kernel.bpf.call(command, block, size)
       return result === -errno.EINTR ? again(command, block, size) : result
     }
@@ -67,8 +87,13 @@ export const acquireElements = (
       retrying(() => kernel.bpf.call(command, block, size))
     const FLAGS = flags.offset / 4
     const { u32 } = attr
-    return {
-      isLive: () => attr.live, // acquired last, so released first
+    const elements: Elements = {
+      isLive: () => live,
+      busy: false,
+      outer: 0,
+      settle: () => {
+        while (elements.outer === 0 && pending.length > 0) pending.pop()!()
+      },
       key,
       value,
       lookup: (f) => {
@@ -86,7 +111,42 @@ export const acquireElements = (
       },
       next: (from) => call(bpf_cmd.BPF_MAP_GET_NEXT_KEY, from === "start" ? firstAttr : nextAttr, SIZE_OF_NEXT)
     }
+    inUse = () => elements.busy || elements.outer > 0
+    return elements
   })
+
+/** An operation that a codec or a getter runs amid another one of the same map, which finds its memory as it was. */
+export const insideAnother = <A>(elements: Elements, operation: () => A): A => {
+  const { key, value } = elements
+  const before = [key.bytes.slice(), value.bytes.slice()] as const
+  elements.busy = false
+  elements.outer++
+  try {
+    return operation()
+  } finally {
+    elements.outer--
+    elements.busy = true
+    key.bytes.set(before[0])
+    value.bytes.set(before[1])
+  }
+}
+
+/** Runs an operation that uses the blocks of a map. On hot paths this is written out. */
+export const exclusively = <A>(elements: Elements, operation: () => A): A => {
+  if (elements.busy) return insideAnother(elements, operation)
+  elements.busy = true
+  try {
+    return operation()
+  } finally {
+    finish(elements)
+  }
+}
+
+/** The end of an operation. */
+export const finish = (elements: Elements): void => {
+  elements.busy = false
+  if (!elements.isLive()) elements.settle()
+}
 
 /** What a failed element operation was, for its error. */
 export const elementCall = (

@@ -5,6 +5,7 @@ import type { Descriptor } from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { LayoutError } from "../../layout/Layout.ts"
+import { BatchError } from "../MapError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 
 /** A map of this process. `fd` is -1 once the scope that it was made in has closed. */
@@ -48,9 +49,11 @@ export const extend = <M extends BpfMap, A extends object>(map: M, operations: A
 /** What an operation threw that its caller is to see as a failure. Anything else is a defect, and thrown on. */
 export const caught = (
   thrown: unknown
-): Effect.Effect<never, InvalidArgument | LayoutError | SystemCallError> => {
-  if (thrown instanceof SystemCallError || thrown instanceof LayoutError || thrown instanceof InvalidArgument) {
-    return Effect.fail(thrown)
-  }
+): Effect.Effect<never, BatchError | InvalidArgument | LayoutError | SystemCallError> => {
+  if (isExpected(thrown) || thrown instanceof BatchError) return Effect.fail(thrown)
   throw thrown
 }
+
+/** True for what an operation on one element throws; anything else is a defect. */
+export const isExpected = (thrown: unknown): thrown is InvalidArgument | LayoutError | SystemCallError =>
+  thrown instanceof SystemCallError || thrown instanceof LayoutError || thrown instanceof InvalidArgument

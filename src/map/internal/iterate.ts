@@ -7,33 +7,43 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { errno } from "../../abi/errno.ts"
 import * as Layout from "../../layout/Layout.ts"
+import type { LayoutError } from "../../layout/Layout.ts"
 import type { Clear, ColumnBatch, Iterate, IterationError } from "../MapOperations.ts"
-import { type Access, assertLive, refused } from "./access.ts"
+import { type Access, assertLive, named, refused } from "./access.ts"
 import type { Codec } from "./codec.ts"
-import { type Page, walk } from "./pages.ts"
+import { exclusively } from "./elements.ts"
+import { caught } from "./handle.ts"
+import { type Page, walk, type WalkOptions } from "./pages.ts"
+import { ENTRIES, PLAIN_ENTRIES } from "./turns.ts"
 
-/** A stream of what `decode` makes of each page. */
+/** A stream of what `decode` makes of each page. Between pages the event loop has a turn. */
 const paged = <A>(
   access: Access<any, any>,
-  drains: boolean,
+  options: WalkOptions,
   decode: (page: Page) => Array<A>
 ): Stream.Stream<A, IterationError> =>
   Stream.scoped(Stream.fromPull(Effect.gen(function*() {
     const scope: Scope.Scope = yield* Effect.scope
-    const next = yield* walk(access, { drains })
+    const next = Scope.provide(yield* walk(access, options), scope)
     const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> = Effect.flatMap(
-      Scope.provide(next, scope),
+      next,
       (page): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> => {
         if (page === undefined) return Cause.done()
+        if (page.count === 0) return nextTurn
         try {
           return Effect.succeed(decode(page) as never)
         } catch (error) {
-          if (error instanceof Layout.LayoutError) return Effect.fail(error)
-          throw error
+          return caught(error) as Effect.Effect<never, LayoutError>
         }
       }
     )
-    return pull
+    const nextTurn = Effect.flatMap(Effect.yieldNow, () => pull)
+    let isFirst = true
+    return Effect.suspend(() => {
+      if (!isFirst) return nextTurn
+      isFirst = false
+      return pull
+    })
   })))
 
 const readAll = <A>(codec: Codec<A>, block: Page["keys"], count: number): Array<A> => {
@@ -71,27 +81,39 @@ const batchOf = <K, V>({ key, value }: Access<K, V>) => (page: Page): Array<Colu
 }]
 
 const total = (access: Access<any, any>, drains: boolean) =>
-  Stream.runFold(paged(access, drains, (page) => [page.count]), () => 0, (sum, count) => sum + count)
+  Stream.runFold(
+    paged(access, { drains, most: PLAIN_ENTRIES }, (page) => [page.count]),
+    () => 0,
+    (sum, count) => sum + count
+  )
+
+const reading: WalkOptions = { drains: false, most: ENTRIES }
 
 export const iterates = <K, V>(access: Access<K, V>): Iterate<K, V> => ({
-  entries: paged(access, false, entriesOf(access)),
-  keys: paged(access, false, ({ count, keys }) => readAll(access.key, keys, count)),
-  values: paged(access, false, ({ count, values }) => readAll(access.value, values, count)),
-  columns: paged(access, false, batchOf(access)),
+  entries: paged(access, reading, entriesOf(access)),
+  keys: paged(access, reading, ({ count, keys }) => readAll(access.key, keys, count)),
+  values: paged(access, reading, ({ count, values }) => readAll(access.value, values, count)),
+  columns: paged(access, { drains: false, most: PLAIN_ENTRIES }, batchOf(access)),
   count: total(access, false),
   nextKeyUnsafe: (k) => {
     const { elements, key } = access
     assertLive(access)
-    if (k !== undefined) key.write(elements.key.view, elements.key.bytes, 0, k)
-    const result = elements.next(k === undefined ? "start" : "key")
-    if (result >= 0) return key.read(elements.key.view, elements.key.bytes, 0)
-    if (result === -errno.ENOENT) return undefined
-    throw refused(access, "BPF_MAP_GET_NEXT_KEY", result)
+    return exclusively(elements, () => {
+      try {
+        if (k !== undefined) key.write(elements.key.view, elements.key.bytes, 0, k)
+        const result = elements.next(k === undefined ? "start" : "key")
+        if (result >= 0) return key.read(elements.key.view, elements.key.bytes, 0)
+        if (result === -errno.ENOENT) return undefined
+        throw refused(access, "BPF_MAP_GET_NEXT_KEY", result)
+      } catch (error) {
+        throw named("key", access, error)
+      }
+    })
   }
 })
 
 export const clears = <K, V>(access: Access<K, V>): Clear<K, V> => ({
   clear: total(access, true),
-  drain: paged(access, true, entriesOf(access)),
-  drainColumns: paged(access, true, batchOf(access))
+  drain: paged(access, { drains: true, most: ENTRIES }, entriesOf(access)),
+  drainColumns: paged(access, { drains: true, most: PLAIN_ENTRIES }, batchOf(access))
 })

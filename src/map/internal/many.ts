@@ -3,15 +3,16 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { allOrNothing } from "../../kernel/systemCall.ts"
-import type { SystemCallError } from "../../kernel/KernelError.ts"
-import { LayoutError } from "../../layout/Layout.ts"
+import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import type { LayoutError } from "../../layout/Layout.ts"
 import { BatchError } from "../MapError.ts"
-import type { GetMany, SetMany, UpdateOptions } from "../MapOperations.ts"
-import { type Access, flagsOf, refused } from "./access.ts"
-import { setMany, setsColumns } from "./batches.ts"
-import { caught, closedError, describe } from "./handle.ts"
+import type { GetMany, SetMany } from "../MapOperations.ts"
+import { type Access, named, refused } from "./access.ts"
+import { checkedFlags, half, noList, setMany, setsColumns } from "./batches.ts"
+import { closedError, describe, isExpected } from "./handle.ts"
 import { acquireManyProgram, type ManyProgram } from "./manyProgram.ts"
-import { lookups, updates } from "./single.ts"
+import { absent, finds, writes } from "./single.ts"
+import { entriesInTurn, inTurns } from "./turns.ts"
 
 /** From this many keys on the program is used: fewer are not worth loading it. */
 const FEWEST = 64
@@ -34,135 +35,184 @@ const lazily = (access: Access<any, any>, does: "lookup" | "update"): Effect.Eff
     )
     : Effect.succeed(Effect.undefined)
 
-const byCalls = <K, V>(access: Access<K, V>, keys: ReadonlyArray<K>) => {
-  const { lookupUnsafe } = lookups(access)
-  return keys.map((key) => Option.fromUndefinedOr(lookupUnsafe(key)))
+/** What `getMany` makes of an absent key, and of a value. */
+interface Gather<K, V, A> {
+  readonly absent: (key: K) => A
+  readonly found: (value: V) => A
+  /** Throws for a key that is out of the question. */
+  readonly check?: (key: K) => void
 }
 
-/** All in one turn: the program's memory is this map's alone, but not this fiber's. */
-const byProgram = <K, V>(
+/** Runs what encodes and decodes in the program's memory: a codec may close the map, and the memory with it. */
+const inMemory = <A>(access: Access<any, any>, program: ManyProgram, operation: () => A): A => {
+  program.busy = true
+  try {
+    return operation()
+  } catch (error) {
+    throw program.isLive() || isExpected(error) ? error : closedError(access.map.spec)
+  } finally {
+    program.busy = false
+  }
+}
+
+/** Reads keys from `start` to `end` by the program, a run at a time. */
+const byProgram = <K, V, A>(
   access: Access<K, V>,
   program: ManyProgram,
-  keys: ReadonlyArray<K>
-): Array<Option.Option<V>> => {
+  keys: ReadonlyArray<K>,
+  [from, end]: readonly [number, number],
+  { absent: ofAbsent, check, found: ofFound }: Gather<K, V, A>,
+  into: Array<A>
+): void => {
   const { key, value } = access
   const { bytes, capacity, keys: keysAt, keyStride, results, values: valuesAt, valueStride, view } = program
-  const found: Array<Option.Option<V>> = new Array(keys.length)
-  // A program may read what this descriptor may not: the first key is asked for by the descriptor.
-  found[0] = Option.fromUndefinedOr(lookups(access).lookupUnsafe(keys[0]!))
-  for (let start = 1; start < keys.length; start += capacity) {
-    const count = Math.min(capacity, keys.length - start)
-    for (let i = 0; i < count; i++) key.write(view, bytes, keysAt + i * keyStride, keys[start + i]!)
-    const result = program.run(count, 0)
-    if (result < 0) throw refused(access, "BPF_MAP_LOOKUP_ELEM", result)
-    for (let i = 0; i < count; i++) {
-      found[start + i] = view.getUint32(results + i * 4, true) === 0
-        ? Option.none()
-        : Option.some(value.read(view, bytes, valuesAt + i * valueStride))
+  let part: "key" | "value" = "key"
+  try {
+    for (let start = from; start < end; start += capacity) {
+      const count = Math.min(capacity, end - start)
+      part = "key"
+      for (let i = 0; i < count; i++) {
+        check?.(keys[start + i]!)
+        key.write(view, bytes, keysAt + i * keyStride, keys[start + i]!)
+      }
+      const result = program.run(count, 0)
+      if (result < 0) throw refused(access, "BPF_MAP_LOOKUP_ELEM", result)
+      part = "value"
+      for (let i = 0; i < count; i++) {
+        into[start + i] = view.getUint32(results + i * 4, true) === 0
+          ? ofAbsent(keys[start + i]!)
+          : ofFound(value.read(view, bytes, valuesAt + i * valueStride))
+      }
     }
+  } catch (error) {
+    throw named(part, access, error)
   }
-  return found
 }
 
 /** Reading many keys; the program is loaded on first use. */
-export const getsMany = <K, V>(access: Access<K, V>): Effect.Effect<GetMany<K, V>> =>
+export const gathers = <K, V>(
+  access: Access<K, V>
+): Effect.Effect<
+  <A>(
+    keys: ReadonlyArray<K>,
+    gather: Gather<K, V, A>
+  ) => Effect.Effect<ReadonlyArray<A>, InvalidArgument | LayoutError | SystemCallError>
+> =>
   Effect.map(lazily(access, "lookup"), (program) => {
-    const get = (keys: ReadonlyArray<K>, loaded: ManyProgram | undefined) =>
-      Effect.suspend((): Effect.Effect<Array<Option.Option<V>>, LayoutError | SystemCallError> => {
-        try {
-          return Effect.succeed(
-            loaded === undefined || !loaded.isLive() ? byCalls(access, keys) : byProgram(access, loaded, keys)
-          )
-        } catch (error) {
-          return caught(error) as never
+    const find = finds(access)
+    const most = entriesInTurn(access.key.size + access.value.size)
+    const get = <A>(keys: ReadonlyArray<K>, gather: Gather<K, V, A>, loaded: ManyProgram | undefined) =>
+      Effect.suspend((): Effect.Effect<ReadonlyArray<A>, InvalidArgument | LayoutError | SystemCallError> => {
+        const into: Array<A> = new Array(keys.length)
+        const byCalls = (start: number, end: number): void => {
+          for (let row = start; row < end; row++) {
+            gather.check?.(keys[row]!)
+            const found = find(keys[row]!, 0)
+            into[row] = found === absent ? gather.absent(keys[row]!) : gather.found(found)
+          }
         }
-      })
-    return {
-      getMany: (keys) =>
-        Effect.suspend(() =>
-          keys.length < FEWEST || !access.elements.isLive()
-            ? get(keys, undefined)
-            : Effect.flatMap(program, (loaded) => get(keys, loaded))
+        return Effect.as(
+          inTurns<InvalidArgument | LayoutError | SystemCallError>(keys.length, most, (start, end) => {
+            // Busy is the program amid whose run a codec asks for more.
+            if (loaded === undefined || !loaded.isLive() || loaded.busy) return byCalls(start, end)
+            // A program may read what this descriptor may not: the first key is asked for by the descriptor.
+            if (start === 0) byCalls(0, 1)
+            const range = [start === 0 ? 1 : start, end] as const
+            inMemory(access, loaded, () => byProgram(access, loaded, keys, range, gather, into))
+          }),
+          into
         )
-    }
+      })
+    return (keys, gather) =>
+      Effect.suspend(() => {
+        if (!Array.isArray(keys)) return Effect.fail(noList("keys", keys))
+        return keys.length < FEWEST || !access.elements.isLive()
+          ? get(keys, gather, undefined)
+          : Effect.flatMap(program, (loaded) => get(keys, gather, loaded))
+      })
   })
 
-/** Writes entries from `start` on by the program: how many were written, and why it ended, if at a failure. */
+const none: Option.Option<never> = Option.none()
+
+export const getsMany = <K, V>(access: Access<K, V>): Effect.Effect<GetMany<K, V>> =>
+  Effect.map(gathers(access), (gather) => {
+    const options: Gather<K, V, Option.Option<V>> = { absent: () => none, found: (value) => Option.some(value) }
+    return { getMany: (keys) => gather(keys, options) }
+  })
+
+/** Writes entries from `from` to `end` by the program. Throws a `BatchError` where one cannot be written. */
 const writeByProgram = <K, V>(
   access: Access<K, V>,
   program: ManyProgram,
   entries: ReadonlyArray<readonly [K, V]>,
+  [from, end]: readonly [number, number],
   flags: number
-): BatchError | undefined => {
-  const { key, map, value } = access
+): void => {
+  const { key, value } = access
   const { bytes, capacity, keys: keysAt, keyStride, results, values: valuesAt, valueStride, view } = program
-  const failed = (index: number, cause: LayoutError | SystemCallError) =>
-    new BatchError({ operation: "update", map: describe(map.spec), index, done: index, cause })
-  for (let start = 1; start < entries.length; start += capacity) {
-    let count = Math.min(capacity, entries.length - start)
+  for (let start = from; start < end; start += capacity) {
+    let count = Math.min(capacity, end - start)
     let bad: BatchError | undefined
     for (let i = 0; i < count; i++) {
-      const [k, v] = entries[start + i]!
+      let part: "key" | "value" = "key"
       try {
+        const k = half(entries, 0)(start + i)
         key.write(view, bytes, keysAt + i * keyStride, k)
-        value.write(view, bytes, valuesAt + i * valueStride, v)
+        part = "value"
+        value.write(view, bytes, valuesAt + i * valueStride, half(entries, 1)(start + i))
       } catch (error) {
-        if (!(error instanceof LayoutError)) throw error
-        bad = failed(start + i, error)
+        if (!isExpected(error)) throw error
+        bad = stopped(access, start + i, named(part, access, error) as BatchError["cause"])
         count = i
       }
     }
     const result = program.run(count, flags)
-    if (result < 0) return failed(start, refused(access, "BPF_MAP_UPDATE_ELEM", result))
+    if (result < 0) throw stopped(access, start, refused(access, "BPF_MAP_UPDATE_ELEM", result))
     for (let i = 0; i < count; i++) {
       const answer = view.getInt32(results + i * 4, true)
-      if (answer < 0) return failed(start + i, refused(access, "BPF_MAP_UPDATE_ELEM", answer, { flags }))
+      if (answer < 0) throw stopped(access, start + i, refused(access, "BPF_MAP_UPDATE_ELEM", answer, { flags }))
     }
-    if (bad !== undefined) return bad
+    if (bad !== undefined) throw bad
   }
-  return undefined
 }
+
+const stopped = ({ map }: Access<any, any>, index: number, cause: BatchError["cause"]): BatchError =>
+  new BatchError({ operation: "update", map: describe(map.spec), index, done: index, cause })
 
 /** Writing many entries; the program is loaded on first use. */
 export const setsMany = <K, V>(access: Access<K, V>): Effect.Effect<SetMany<K, V>> =>
   Effect.map(lazily(access, "update"), (program) => {
-    const { updateUnsafe } = updates(access)
+    const update = writes(access)
+    const most = entriesInTurn(access.key.size + access.value.size)
     const set = (
       entries: ReadonlyArray<readonly [K, V]>,
-      options: UpdateOptions | undefined,
+      flags: number,
       loaded: ManyProgram | undefined
-    ): Effect.Effect<void, BatchError | SystemCallError> => {
-      if (loaded === undefined) return setMany(access, entries, options)
-      return Effect.suspend((): Effect.Effect<void, BatchError | SystemCallError> => {
-        if (!loaded.isLive()) return Effect.fail(closedError(access.map.spec))
-        try {
-          // A program may write where this descriptor may not (a frozen map): the first entry is written by it.
-          updateUnsafe(entries[0]![0], entries[0]![1], options)
-        } catch (error) {
-          return Effect.mapError(
-            caught(error),
-            (cause) =>
-              new BatchError({
-                operation: "update",
-                map: describe(access.map.spec),
-                index: 0,
-                done: 0,
-                cause: cause as never
-              })
-          )
-        }
-        const failed = writeByProgram(access, loaded, entries, flagsOf(options))
-        return failed === undefined ? Effect.void : Effect.fail(failed)
-      })
-    }
+    ): Effect.Effect<void, BatchError | SystemCallError> =>
+      loaded === undefined || loaded.busy
+        ? setMany(access, entries, flags)
+        : inTurns<BatchError | SystemCallError>(entries.length, most, (start, end) => {
+          if (!loaded.isLive()) throw closedError(access.map.spec)
+          if (start === 0) {
+            try {
+              // A program may write where this descriptor may not (a frozen map): the first entry is written by it.
+              update(half(entries, 0)(0), half(entries, 1)(0), flags)
+            } catch (error) {
+              throw isExpected(error) ? stopped(access, 0, error) : error
+            }
+          }
+          const range = [start === 0 ? 1 : start, end] as const
+          inMemory(access, loaded, () => writeByProgram(access, loaded, entries, range, flags))
+        })
     return {
       setMany: (entries, options) =>
-        Effect.suspend(() =>
+        checkedFlags(options, (flags): Effect.Effect<void, BatchError | InvalidArgument | SystemCallError> => {
+          if (!Array.isArray(entries)) return Effect.fail(noList("entries", entries))
           // A program takes no lock.
-          entries.length < FEWEST || options?.lock === true || !access.elements.isLive()
-            ? setMany(access, entries, options)
-            : Effect.flatMap(program, (loaded) => set(entries, options, loaded))
-        ),
+          return entries.length < FEWEST || options?.lock === true || !access.elements.isLive()
+            ? setMany(access, entries, flags)
+            : Effect.flatMap(program, (loaded) => set(entries, flags, loaded))
+        }),
       ...setsColumns(access)
     }
   })

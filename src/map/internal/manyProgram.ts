@@ -8,6 +8,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { bpf_cmd, bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { bpf_attr_prog_load, bpf_attr_test } from "../../abi/generated/structs.ts"
+import { errno } from "../../abi/errno.ts"
 import { programTypes } from "../../abi/names.ts"
 import { mman } from "../../abi/os.ts"
 import * as Asm from "../../isa/Asm.ts"
@@ -174,6 +175,8 @@ const acquireProgram = (
 export interface ManyProgram extends Places {
   /** False from the moment that its scope begins to release any of it. */
   readonly isLive: () => boolean
+  /** True from the first key that is encoded to the last value that is decoded: the memory is one operation's alone. */
+  busy: boolean
   readonly view: DataView
   readonly bytes: Uint8Array
   /** Runs it on the first `count` keys: 0, or `-errno` if it could not be run. */
@@ -216,9 +219,11 @@ export const acquireManyProgram = (
     return {
       ...places,
       isLive: () => attr.live, // acquired last, so released first
+      busy: false,
       view,
       bytes: new Uint8Array(mapping.buffer),
       run: (count, flags) => {
+        if (!attr.live) return -errno.EBADF
         view.setUint32(0, count, true)
         view.setUint32(FLAGS_AT, flags, true)
         return retrying(() => kernel.bpf.call(bpf_cmd.BPF_PROG_TEST_RUN, attr, size))

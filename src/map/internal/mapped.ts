@@ -128,7 +128,18 @@ export const acquireView = <V>(
     const { buffer } = mapping
     const readWhole = wholeReader(layout, buffer, () => closedError(map.spec))
     // What a codec rejects half-way must not be in the map: values are encoded aside, and moved whole.
-    const mover = moverOf(layout.size, buffer)
+    const shared = moverOf(layout.size, buffer)
+    let busy = false
+    /** The user's codec or getter may use this very view: it then has a mover of its own. */
+    const withMover = <A>(use: (mover: Mover) => A): A => {
+      if (busy) return use(moverOf(layout.size, buffer))
+      busy = true
+      try {
+        return use(shared)
+      } finally {
+        busy = false
+      }
+    }
     const isIn = (index: number): boolean => index >>> 0 === index && index < maxEntries
     const assertIn = (index: number): void => {
       if (buffer.byteLength === 0) throw closedError(map.spec)
@@ -139,8 +150,10 @@ export const acquireView = <V>(
       get: readWhole === undefined
         ? (index) => {
           assertIn(index)
-          mover.load(index)
-          return layout.read(mover.view, mover.bytes, 0)
+          return withMover((mover) => {
+            mover.load(index)
+            return layout.read(mover.view, mover.bytes, 0)
+          })
         }
         : (index) => {
           if (!isIn(index)) assertIn(index)
@@ -152,8 +165,11 @@ export const acquireView = <V>(
         if (isReadonly) {
           throw new InvalidArgument({ field: "view", expected: "a writable view", actual: "a readonly one" })
         }
-        layout.write(mover.view, mover.bytes, 0, value)
-        mover.store(index)
+        withMover((mover) => {
+          layout.write(mover.view, mover.bytes, 0, value)
+          assertIn(index) // the user's code may have closed the view
+          mover.store(index)
+        })
       }
     }
   })

@@ -12,29 +12,38 @@ import { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { IterationAborted } from "../MapError.ts"
 import { type Access, assertLive, lacksBatches, refused } from "./access.ts"
+import { exclusively } from "./elements.ts"
 import { describe } from "./handle.ts"
 import { kindOf } from "./info.ts"
+import { entriesInTurn } from "./turns.ts"
 
-/** Entries of a map, in the memory of its walk. */
+/** Entries of a map, in the memory of its walk. There may be none, and more to come. */
 export interface Page {
   readonly count: number
   readonly keys: Block
   readonly values: Block
 }
 
+/** What a walk does. */
+export interface WalkOptions {
+  /** Whether what it gives is removed. */
+  readonly drains: boolean
+  /** The most entries of a page. */
+  readonly most: number
+}
+
 /** A walk: each call gives the next page, or `undefined` at the end. */
 export type Walk = Effect.Effect<Page | undefined, IterationAborted | SystemCallError, Scope.Scope>
 
-/** Pages are of some 256 KiB: more brings no speed, and their memory is held while a consumer is slow. */
-const PAGE_BYTES = 1 << 18
 /** A hash bucket that has more entries than fit is answered by ENOSPC: nearly never with as many as this. */
-const FEWEST = 64
+const FEWEST = 16
 
 /** Kinds whose entries belong to other objects (cgroup storage) say 0, and have as many as those are. */
 const mostEntries = ({ maxEntries }: MapSpec): number => maxEntries === 0 ? Number.POSITIVE_INFINITY : maxEntries
 
-const capacityOf = ({ key, map, value }: Access<any, any>): number =>
-  Math.max(1, Math.min(mostEntries(map.spec), Math.max(FEWEST, Math.floor(PAGE_BYTES / (key.size + value.size)))))
+/** A page is what is decoded in one turn of the event loop; its memory is held while a consumer is slow. */
+const capacityOf = ({ key, map, value }: Access<any, any>, most: number): number =>
+  Math.max(1, Math.min(mostEntries(map.spec), Math.max(FEWEST, entriesInTurn(key.size + value.size, most))))
 
 /**
  * Kinds that are walked by batches, where there are any. In others the place of a walk is a key, of which the kernel knows
@@ -76,14 +85,14 @@ const step = <A>(f: () => A): Effect.Effect<A, IterationAborted | SystemCallErro
   })
 
 /** By batches, which remove what they give if it `drains`. */
-const byBatches = (access: Access<any, any>, drains: boolean) =>
+const byBatches = (access: Access<any, any>, { drains, most }: WalkOptions) =>
   Effect.gen(function*() {
     const { kernel, map } = access
     const command = drains ? "BPF_MAP_LOOKUP_AND_DELETE_BATCH" : "BPF_MAP_LOOKUP_BATCH"
     // The cursor is a bucket's number in a hash table, and a key in other kinds.
     const cursor = yield* acquireBlock(kernel, Math.max(8, access.key.size))
     const attr = yield* acquireBlock(kernel, bpf_attr_batch.size)
-    let buffers: Buffers = yield* acquireBuffers(access, capacityOf(access))
+    let buffers: Buffers = yield* acquireBuffers(access, capacityOf(access, most))
     let place: "start" | "middle" | "end" = "start"
 
     const call = (): number => {
@@ -121,22 +130,27 @@ const byBatches = (access: Access<any, any>, drains: boolean) =>
     return next
   })
 
+/** Even a map of few entries may change a little while it is walked. */
+const SOME_STEPS = 64
+
 /** How many steps a walk by keys makes in a map of so many entries before it is taken to go in circles. */
-const mostSteps = (spec: MapSpec): number => 2 * mostEntries(spec) + FEWEST
+const mostSteps = (spec: MapSpec): number => 2 * mostEntries(spec) + SOME_STEPS
 
 /**
  * Key by key. The key after the last one of a page is fetched with it, so that a consumer may delete what it was given
  * without sending the walk back to the start.
  */
-const byKeys = (access: Access<any, any>, drains: boolean) =>
+const byKeys = (access: Access<any, any>, { drains, most }: WalkOptions) =>
   Effect.gen(function*() {
     const { elements, map } = access
-    const { capacity, keys, values } = yield* acquireBuffers(access, capacityOf(access))
+    const { capacity, keys, values } = yield* acquireBuffers(access, capacityOf(access, most))
     const pending = yield* acquireBlock(access.kernel, access.key.size)
     const keySize = access.key.size
     const valueSize = access.value.size
     let steps = 0
     let at: "start" | "pending" | "end" = "start"
+    /** Keys that are gone when they are looked up make no entry, but cost as much. */
+    const mostInPage = 2 * capacity
 
     /** Goes to the next key: false at the end. */
     const advance = (from: "start" | "key"): boolean => {
@@ -161,21 +175,23 @@ const byKeys = (access: Access<any, any>, drains: boolean) =>
       const result = elements.delete()
       if (result < 0 && result !== -errno.ENOENT) throw refused(access, "BPF_MAP_DELETE_ELEM", result)
     }
-    return step(() => {
-      if (at === "end") return undefined
-      assertLive(access)
-      const resumes = at === "pending"
-      if (resumes) elements.key.bytes.set(pending.bytes.subarray(0, keySize))
-      let more = resumes || advance("start")
-      let count = 0
-      while (more && count < capacity) {
-        if (take(count)) count++
-        if (drains) remove()
-        more = advance(drains ? "start" : "key")
-      }
-      pending.bytes.set(elements.key.bytes.subarray(0, keySize))
-      return count === 0 ? undefined : { count, keys, values }
-    })
+    return step(() =>
+      exclusively(elements, () => {
+        if (at === "end") return undefined
+        assertLive(access)
+        const resumes = at === "pending"
+        if (resumes) elements.key.bytes.set(pending.bytes.subarray(0, keySize))
+        let more = resumes || advance("start")
+        let count = 0
+        for (let i = 0; more && count < capacity && i < mostInPage; i++) {
+          if (take(count)) count++
+          if (drains) remove()
+          more = advance(drains ? "start" : "key")
+        }
+        pending.bytes.set(elements.key.bytes.subarray(0, keySize))
+        return count === 0 && !more ? undefined : { count, keys, values }
+      })
+    )
   })
 
 /**
@@ -184,14 +200,14 @@ const byKeys = (access: Access<any, any>, drains: boolean) =>
  */
 export const walk = (
   access: Access<any, any>,
-  options: { readonly drains: boolean }
+  options: WalkOptions
 ): Effect.Effect<Walk, IterationAborted | SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
     if (!access.elements.isLive()) return yield* step(() => assertLive(access) as never)
     if (access.batches === false || !walkedByBatches.has(kindOf(access.map.spec.type))) {
-      return yield* byKeys(access, options.drains)
+      return yield* byKeys(access, options)
     }
-    const batches = yield* byBatches(access, options.drains)
+    const batches = yield* byBatches(access, options)
     if (access.batches === true) return batches
     // The first page tells. It is kept for the first who asks.
     const first = yield* Effect.catchIf(
@@ -200,7 +216,7 @@ export const walk = (
       () => Effect.succeed("none" as const)
     )
     access.batches = first !== "none"
-    if (first === "none") return yield* byKeys(access, options.drains)
+    if (first === "none") return yield* byKeys(access, options)
     let given = false
     return Effect.suspend((): Walk => {
       if (given) return batches

@@ -30,7 +30,7 @@ export interface Slots<K, O> {
 /** Which object a slot holds, for kinds that tell. */
 export interface ReadableSlots<K, A> {
   /** `None` for an empty slot. */
-  readonly lookupId: (key: K) => Effect.Effect<Option.Option<A>, LayoutError | SystemCallError>
+  readonly lookupId: (key: K) => Effect.Effect<Option.Option<A>, InvalidArgument | LayoutError | SystemCallError>
 }
 
 /** The number of a descriptor, unless it is that of a handle whose scope has closed. */
