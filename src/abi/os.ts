@@ -30,7 +30,11 @@ export const resource = { RLIMIT_MEMLOCK: 8, RLIM_INFINITY: 2n ** 64n - 1n } as 
 export const mount = { FSOPEN_CLOEXEC: 1, FSMOUNT_CLOEXEC: 1, MNT_DETACH: 2 } as const
 
 /** include/uapi/linux/magic.h */
-export const magic = { BPF_FS_MAGIC: 0xcafe4a11 } as const
+export const magic = {
+  BPF_FS_MAGIC: 0xcafe4a11,
+  CGROUP2_SUPER_MAGIC: 0x63677270,
+  TRACEFS_MAGIC: 0x74726163
+} as const
 
 /** include/uapi/linux/perf_event.h: _IO('$', n) and _IOW('$', 8, __u32) */
 export const perf = {

@@ -26,23 +26,24 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { errno } from "../abi/errno.ts"
-import type { ProgramType } from "../abi/names.ts"
+import type { AttachType, ProgramType } from "../abi/names.ts"
 import type * as Btf from "../btf/Btf.ts"
 import * as Asm from "../isa/Asm.ts"
+import { type Handle, isHandle, openFd } from "../kernel/handle.ts"
 import { allOrNothing } from "../kernel/systemCall.ts"
 import { listById } from "../bpf/objectIds.ts"
+import { pinObject } from "../bpf/pins.ts"
 import { checkInteger, checkName } from "../kernel/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
-import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import * as KernelBtf from "../relocate/KernelBtf.ts"
 import { patch } from "../relocate/patch.ts"
 import type { RelocationError } from "../relocate/Relocation.ts"
-import type { TestRunnable } from "../spec/ProgramKind.ts"
+import type { AttachTypeOf, TestRunnable } from "../spec/ProgramKind.ts"
 import type { ProgramSpec } from "../spec/ProgramSpec.ts"
 import { attachmentOf, checkKind, needsBtf } from "./internal/attachTo.ts"
-import { handle } from "./internal/handle.ts"
-import { type Info, openByFd, openById, readInfo } from "./internal/info.ts"
+import { describe, handle, programHandles } from "./internal/handle.ts"
+import { type Info, openByFd, openById, openByPath, readInfo } from "./internal/info.ts"
 import { loadProgram } from "./internal/load.ts"
 import { findMaps, type MapReference, withMaps } from "./internal/maps.ts"
 import { runTest, type TestRunInput, type TestRunResult } from "./internal/testRun.ts"
@@ -52,12 +53,25 @@ export type { TestRunnable } from "../spec/ProgramKind.ts"
 export type { Info } from "./internal/info.ts"
 export type { TestRunInput, TestRunResult } from "./internal/testRun.ts"
 
-/** A loaded program of a type. `fd` is -1 once the scope that it was loaded in has closed. */
-export interface Program<out T extends ProgramType = ProgramType> {
-  readonly fd: number
+const TypeId = "~effect-ebpf/Program"
+
+/**
+ * A loaded program of a type, made for an attach type (`undefined` for types without). `fd` is -1 once the scope that it
+ * was loaded in has closed. It prints as `xdp program "pass", id 7, fd 12`.
+ */
+export interface Program<
+  out T extends ProgramType = ProgramType,
+  out A extends AttachType | undefined = AttachTypeOf<T>
+> extends Handle {
+  readonly [TypeId]: typeof TypeId
   readonly type: T
   readonly name: string
+  /** What it was loaded for. The kernel does not tell it: for programs that were opened, it is what the caller said. */
+  readonly attachType: A
 }
+
+/** True for programs. */
+export const isProgram = (value: unknown): value is Program => isHandle(programHandles, value)
 
 export type { MapReference } from "./internal/maps.ts"
 
@@ -98,28 +112,34 @@ const typesFor = (kernel: KernelService, spec: ProgramSpec, program: Asm.Assembl
  * `SystemCallError` for any other refusal. For programs that refer to the kernel's types also with `RelocationError` for
  * a reference that no kernel can have, and with `BtfError` or `SystemCallError` where its types cannot be read.
  */
-export const load = <T extends ProgramType>(
-  spec: ProgramSpec<T>,
+export const load = <T extends ProgramType, A extends AttachTypeOf<T>>(
+  spec: ProgramSpec<T, A>,
   options?: LoadOptions
-): Effect.Effect<Program<T>, LoadError, Kernel | Scope.Scope> =>
+): Effect.Effect<Program<T, A>, LoadError, Kernel | Scope.Scope> =>
+  Effect.map(
+    // Every attach type of a type is one of all of them; TypeScript cannot see that.
+    loadAny(spec as unknown as ProgramSpec, options ?? {}),
+    ({ descriptor, kernel }) => handle<T, A>(kernel, descriptor, { ...spec, attachType: spec.expectedAttachType })
+  ).pipe(
+    Effect.withSpan("Program.load", { attributes: { "bpf.program.type": spec.type, "bpf.program.name": spec.name } })
+  )
+
+const loadAny = (spec: ProgramSpec, options: LoadOptions) =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
-    const logLevel = options?.logLevel ?? 1
+    const { btf: given, logLevel = 1, maps = {} } = options
     const invalid = checkName("name", spec.name) ?? checkKind(spec) ?? checkInteger("logLevel", logLevel, 1, 2)
     if (invalid !== undefined) return yield* invalid
     const program = yield* Effect.fromResult(Asm.assemble(spec.instructions))
-    const btf = yield* typesFor(kernel, spec, program, options?.btf)
+    const btf = yield* typesFor(kernel, spec, program, given)
     const attachment = yield* Effect.fromResult(attachmentOf(spec, btf))
     const patched = btf === undefined
       ? { bytes: program.bytes, poisoned: new Map<number, RelocationError>() }
       : yield* Effect.fromResult(patch(program, btf))
     // Last of all: a map that closes meanwhile must not leave the number of another's descriptor here.
-    const bytes = withMaps(patched.bytes, yield* Effect.fromResult(findMaps(program, options?.maps ?? {})))
-    return handle(
-      yield* loadProgram(kernel, { ...patched, spec, program, bytes, attachment, logLevel }),
-      spec.type,
-      spec.name
-    )
+    const bytes = withMaps(patched.bytes, yield* Effect.fromResult(findMaps(program, maps)))
+    const descriptor = yield* loadProgram(kernel, { ...patched, spec, program, bytes, attachment, logLevel })
+    return { descriptor, kernel }
   })
 
 /**
@@ -135,36 +155,51 @@ export const testRun = (
   program: Program<TestRunnable>,
   input?: TestRunInput
 ): Effect.Effect<TestRunResult, InvalidArgument | SystemCallError, Kernel> =>
-  Effect.flatMap(Kernel, (kernel) => runTest(kernel, program, input ?? {}))
-
-/** The error of an operation on a program whose scope has closed. */
-const closedError = (program: Program): SystemCallError =>
-  new SystemCallError({
-    call: "bpf",
-    command: undefined,
-    subject: `${program.type} program "${program.name}"`,
-    errno: errno.EBADF,
-    hint: "The scope that the program was loaded in has closed"
-  })
+  Effect.flatMap(Kernel, (kernel) => Effect.flatMap(openFd(program), () => runTest(kernel, program, input ?? {})))
 
 /** What the kernel says of the program. Fails with `SystemCallError`, EBADF after its scope has closed. */
 export const info = (program: Program): Effect.Effect<Info, InvalidArgument | SystemCallError, Kernel> =>
-  Effect.flatMap(Kernel, (kernel): Effect.Effect<Info, InvalidArgument | SystemCallError> =>
-    program.fd < 0
-      ? Effect.fail(closedError(program))
-      : readInfo(kernel, program.fd, `${program.type} program "${program.name}"`))
+  Effect.flatMap(Kernel, (kernel) => Effect.flatMap(openFd(program), (fd) => readInfo(kernel, fd, describe(program))))
 
 /**
- * Opens a program of the system by its id, which must be of the type given. It is closed with the scope, and stays loaded
+ * Gives the program a name in a BPF file system, under which it lives on when no process holds it, and other processes find
+ * it. `BpfFs.unpin` takes the name away.
+ *
+ * Fails with `SystemCallError`: EEXIST where something is pinned there already, EPERM in another file system.
+ */
+export const pin = (program: Program, path: string): Effect.Effect<void, InvalidArgument | SystemCallError, Kernel> =>
+  Effect.flatMap(
+    Kernel,
+    (kernel) => Effect.flatMap(openFd(program), (fd) => pinObject(kernel, fd, describe(program), path))
+  )
+
+/**
+ * Opens the program that is pinned at a path, which must be of the type given. It is closed with the scope, and stays
+ * loaded as long as something else refers to it, such as the pin.
+ *
+ * Fails with `SystemCallError`, ENOENT where nothing is pinned, and with `InvalidArgument` for an object of another kind or
+ * a program of another type.
+ */
+export const openPinned = <const T extends ProgramType, const A extends AttachTypeOf<T> = AttachTypeOf<T>>(
+  type: T,
+  path: string,
+  attachType?: A
+): Effect.Effect<Program<T, A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.flatMap(Kernel, (kernel) => openByPath(kernel, { type, attachType: attachType as A }, path)))
+
+/**
+ * Opens a program of the system by its id, which must be of the type given. `attachType` is what it was loaded for, where
+ * that is known: the kernel does not tell it, and refuses to attach where it is not true. It is closed with the scope, and stays loaded
  * as long as something else refers to it. Needs CAP_SYS_ADMIN.
  *
  * Fails with `SystemCallError` ENOENT for an unknown id, and with `InvalidArgument` for a program of another type.
  */
-export const fromId = <const T extends ProgramType>(
+export const fromId = <const T extends ProgramType, const A extends AttachTypeOf<T> = AttachTypeOf<T>>(
   type: T,
-  id: number
-): Effect.Effect<Program<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  allOrNothing(Effect.flatMap(Kernel, (kernel) => openById(kernel, type, id)))
+  id: number,
+  attachType?: A
+): Effect.Effect<Program<T, A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.flatMap(Kernel, (kernel) => openById(kernel, { type, attachType: attachType as A }, id)))
 
 /**
  * Opens the program that a descriptor of this process refers to, such as one inherited or received. The descriptor stays
@@ -173,11 +208,12 @@ export const fromId = <const T extends ProgramType>(
  * Fails with `SystemCallError` EBADF for a closed one, and with `InvalidArgument` for that of no program or of another
  * type.
  */
-export const fromFd = <const T extends ProgramType>(
+export const fromFd = <const T extends ProgramType, const A extends AttachTypeOf<T> = AttachTypeOf<T>>(
   type: T,
-  fd: number
-): Effect.Effect<Program<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  allOrNothing(Effect.flatMap(Kernel, (kernel) => openByFd(kernel, type, fd)))
+  fd: number,
+  attachType?: A
+): Effect.Effect<Program<T, A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  allOrNothing(Effect.flatMap(Kernel, (kernel) => openByFd(kernel, { type, attachType: attachType as A }, fd)))
 
 /** All programs of the system, by ascending id. Those that come and go meanwhile may be missing. Needs CAP_SYS_ADMIN. */
 export const list: Stream.Stream<Info, InvalidArgument | SystemCallError, Kernel> = Stream.unwrap(

@@ -18,20 +18,12 @@ import {
   Program,
   ProgramSpec
 } from "../../src/index.ts"
-import { acquireFolder } from "../support/folders.ts"
+import { acquireBpfFs, acquireFolder } from "../support/folders.ts"
 import type { Test } from "../support/kernels.ts"
 
 const definition = HashMap.define({ name: "pinned", key: Layout.u32, value: Layout.u32, maxEntries: 8 })
 
 const failure = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.flip(effect)
-
-/** A folder with a BPF file system of its own. */
-const acquireBpfFs = Effect.gen(function*() {
-  const kernel = yield* Kernel.Kernel
-  const folder = yield* acquireFolder
-  yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.files.unmount(folder)))
-  return folder
-})
 
 export const pinning = (test: Test): void => {
   test("a BPF file system is mounted where there is none, once, and unmounted with what is pinned in it", () =>

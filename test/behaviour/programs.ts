@@ -2,7 +2,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { expect } from "vitest"
-import { ArrayMap, Asm, HashMap, Layout, Program, ProgramSpec } from "../../src/index.ts"
+import { inspect } from "node:util"
+import { ArrayMap, Asm, HashMap, type Kernel, Layout, Program, ProgramSpec } from "../../src/index.ts"
+import { acquireBpfFs } from "../support/folders.ts"
 import type { Test } from "../support/kernels.ts"
 import { operations } from "./operations.ts"
 
@@ -248,10 +250,50 @@ export const programs = (test: Test): void => {
       ]))
       yield* Program.load(filter([Asm.mov("r0", 1), Asm.exit()]))
       yield* ArrayMap.make({ name: "next", value: Layout.u32, maxEntries: 1 })
-      expect(yield* Effect.flip(Program.testRun(stale, packet))).toMatchObject({ code: "EBADF" })
+      const closed = { code: "EBADF", hint: "The scope that the program was loaded in has closed" }
+      const folder = yield* acquireBpfFs
+      for (const use of [Program.testRun(stale, packet), Program.info(stale), Program.pin(stale, `${folder}/stale`)]) {
+        expect(yield* Effect.flip(use as Effect.Effect<unknown, unknown, Kernel.Kernel>)).toMatchObject(closed)
+      }
       const spec = filter([Asm.ldMapFd("r1", "gone"), Asm.mov("r0", 0), Asm.exit()])
       const error = yield* Effect.flip(Program.load(spec, { maps: { gone: map } }))
       expect(error).toMatchObject({ _tag: "InvalidArgument", field: "maps.gone", actual: "a closed one" })
+    }))
+
+  test("a program prints as what it is, also when it is closed", () =>
+    Effect.gen(function*() {
+      const { id, program } = yield* Effect.scoped(Effect.gen(function*() {
+        const program = yield* Program.load(filter([Asm.mov("r0", 0), Asm.exit()], "printed"))
+        const { id } = yield* Program.info(program)
+        const text = `socket_filter program "printed", id ${id}, fd ${program.fd}`
+        expect([String(program), inspect(program), JSON.stringify(program)]).toEqual([text, text, JSON.stringify(text)])
+        return { program, id }
+      }))
+      expect(id).toBeGreaterThan(0)
+      expect(String(program)).toBe("socket_filter program \"printed\", closed")
+      expect([program, { ...program }, {}, undefined].map(Program.isProgram)).toEqual([true, false, false, false])
+    }))
+
+  test("a program lives on where it is pinned, and is opened there as what it is", () =>
+    Effect.gen(function*() {
+      const folder = yield* acquireBpfFs
+      yield* Effect.scoped(Effect.gen(function*() {
+        const program = yield* Program.load(filter([Asm.mov("r0", 7), Asm.exit()], "pinned"))
+        yield* Program.pin(program, `${folder}/p`)
+        expect(yield* Effect.flip(Program.pin(program, `${folder}/p`))).toMatchObject({
+          code: "EEXIST",
+          hint: "Something is pinned there already: unpin it first, or open it"
+        })
+      }))
+      const opened = yield* Program.openPinned("socket_filter", `${folder}/p`)
+      expect(opened).toMatchObject({ type: "socket_filter", name: "pinned" })
+      expect((yield* Program.testRun(opened, packet)).returnValue).toBe(7)
+      expect(yield* Effect.flip(Program.openPinned("xdp", `${folder}/p`))).toMatchObject({
+        _tag: "InvalidArgument",
+        field: "type",
+        expected: "socket_filter"
+      })
+      expect(yield* Effect.flip(Program.openPinned("xdp", `${folder}/q`))).toMatchObject({ code: "ENOENT" })
     }))
 
   test("a map that was not given is named", () =>

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { mkdtempSync, rmdirSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Kernel } from "../../src/index.ts"
+import { BpfFs, Kernel } from "../../src/index.ts"
 
 let count = 0
 
@@ -19,5 +19,13 @@ export const acquireFolder = Effect.gen(function*() {
   const folder = `/tmp/effect-ebpf-${++count}`
   const result = kernel.files.mkdir(folder)
   if (result < 0) throw new Error(`mkdir ${folder}: ${result}`)
+  return folder
+})
+
+/** A folder with a BPF file system of its own. */
+export const acquireBpfFs = Effect.gen(function*() {
+  const kernel = yield* Kernel.Kernel
+  const folder = yield* acquireFolder
+  yield* Effect.acquireRelease(BpfFs.ensure(folder), () => Effect.sync(() => kernel.files.unmount(folder)))
   return folder
 })

@@ -1,38 +1,27 @@
-// Where tracefs is. It may be mounted anywhere, or nowhere: a minimal system mounts it only when someone asks. Then a
+// Where tracefs is. It may be mounted anywhere, covered by something else, or nowhere: a minimal system mounts it only when someone asks. Then a
 // private mount is made that appears in no file tree and goes with its descriptor (fsmount(2), kernel 5.2), so that
 // tracing leaves the system as it was.
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { fsconfig_command } from "../../abi/generated/enums.ts"
-import { acquireFd, readFile, run, withLocalScope } from "../../kernel/systemCall.ts"
+import { errno } from "../../abi/errno.ts"
+import { findMount, mountPoints } from "../../kernel/mounts.ts"
+import { acquireFd, run, withLocalScope } from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 
-/** There is no tracefs, and none could be mounted. */
+/** There is no tracefs that can be read, and none could be mounted. */
 export class TracefsUnavailable extends Data.TaggedError("TracefsUnavailable")<{
+  /** Why no mount could be made, or why the one there is cannot be entered. */
   readonly cause: SystemCallError
 }> {
   override get message(): string {
-    return `tracefs is not mounted, and mounting it privately failed: ${this.cause.message}. ` +
-      `As root: mount -t tracefs tracefs /sys/kernel/tracing`
+    return this.cause.call === "statfs"
+      ? `tracefs is mounted but cannot be entered: ${this.cause.message}. Only root may, unless it was mounted with a gid`
+      : `tracefs is not mounted, and mounting it privately failed: ${this.cause.message}. ` +
+        `As root: mount -t tracefs tracefs /sys/kernel/tracing`
   }
-}
-
-/** Undoes mountinfo's octal escapes: `\040` is a space. */
-const unescape = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)))
-
-/**
- * The mount point of the first file system of a type. A line of /proc/self/mountinfo (proc(5)): the mount point is the
- * fifth field, and the type the first after a lone `-`.
- */
-export const mountPoint = (mountinfo: string, type: string): string | undefined => {
-  for (const line of mountinfo.split("\n")) {
-    const [place, fileSystem] = line.split(" - ")
-    if (fileSystem?.split(" ")[0] === type) return unescape(place!.split(" ")[4] ?? "")
-  }
-  return undefined
 }
 
 const mountPrivately = (kernel: KernelService): Effect.Effect<string, TracefsUnavailable, Scope.Scope> => {
@@ -61,10 +50,14 @@ export const acquireTracefs = (
   kernel: KernelService
 ): Effect.Effect<string, TracefsUnavailable | SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
-    const mountinfo = new TextDecoder().decode(yield* readFile(kernel, "/proc/self/mountinfo"))
-    const tracefs = mountPoint(mountinfo, "tracefs")
-    if (tracefs !== undefined) return tracefs
-    // debugfs mounts it on demand at this place.
-    const debugfs = mountPoint(mountinfo, "debugfs")
-    return debugfs === undefined ? yield* mountPrivately(kernel) : `${debugfs}/tracing`
+    // debugfs mounts it on demand at `tracing`.
+    const inDebugfs = (mountinfo: string) => mountPoints(mountinfo, "debugfs").map((path) => `${path}/tracing`)
+    const found = yield* findMount(kernel, "tracefs", "events", inDebugfs)
+    if (found.path !== undefined) return found.path
+    const { refusal } = found
+    const isDenied = refusal?.errno === errno.EACCES
+    return yield* Effect.mapError(
+      mountPrivately(kernel),
+      (error) => isDenied ? new TracefsUnavailable({ cause: refusal }) : error
+    )
   })

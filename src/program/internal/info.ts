@@ -2,13 +2,15 @@
 import * as Effect from "effect/Effect"
 import { bpf_cmd } from "../../abi/generated/enums.ts"
 import { bpf_attr_info, bpf_prog_info } from "../../abi/generated/structs.ts"
-import { type ProgramType, programTypes } from "../../abi/names.ts"
+import { type AttachType, type ProgramType, programTypes } from "../../abi/names.ts"
 import { fill, readNumber, readText } from "../../kernel/attribute.ts"
 import { acquireById } from "../../bpf/objectIds.ts"
+import { acquirePinned } from "../../bpf/pins.ts"
 import { acquireBlock, acquireDescriptor, type Call, type Descriptor, run } from "../../kernel/systemCall.ts"
 import { checkInteger } from "../../kernel/validate.ts"
 import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
+import type { Program } from "../Program.ts"
 import { handle } from "./handle.ts"
 
 /** What the kernel says of a program. Numbers that a kernel is too old to tell are 0. */
@@ -95,29 +97,50 @@ export const readInfo = (
     return parseInfo(info)
   }))
 
-const withType = <T extends ProgramType>(
+/** A program as the caller takes it to be. */
+interface Expected<T extends ProgramType, A extends AttachType | undefined> {
+  readonly type: T
+  readonly attachType: A
+}
+
+const withType = <T extends ProgramType, A extends AttachType | undefined>(
   kernel: KernelService,
-  type: T,
+  { attachType, type }: Expected<T, A>,
   descriptor: Descriptor
-): Effect.Effect<ReturnType<typeof handle<T>>, InvalidArgument | SystemCallError> =>
+): Effect.Effect<Program<T, A>, InvalidArgument | SystemCallError> =>
   Effect.flatMap(readInfo(kernel, descriptor.fd, `a ${type} program`), (info) =>
     info.type === type
-      ? Effect.succeed(handle(descriptor, type, info.name))
+      ? Effect.succeed(handle(kernel, descriptor, { type, name: info.name, attachType }))
       : Effect.fail(new InvalidArgument({ field: "type", expected: String(info.type), actual: type })))
 
 /** A handle of the program of an id. */
-export const openById = <T extends ProgramType>(kernel: KernelService, type: T, id: number) =>
+export const openById = <T extends ProgramType, A extends AttachType | undefined>(
+  kernel: KernelService,
+  expected: Expected<T, A>,
+  id: number
+) =>
   Effect.gen(function*() {
     const invalid = checkInteger("id", id, 1, 0xffffffff)
     if (invalid !== undefined) return yield* invalid
-    return yield* withType(kernel, type, yield* acquireById(kernel, "program", id))
+    return yield* withType(kernel, expected, yield* acquireById(kernel, "program", id))
   })
 
 /** A handle of the program of a descriptor, which is duplicated. */
-export const openByFd = <T extends ProgramType>(kernel: KernelService, type: T, fd: number) =>
+export const openByFd = <T extends ProgramType, A extends AttachType | undefined>(
+  kernel: KernelService,
+  expected: Expected<T, A>,
+  fd: number
+) =>
   Effect.gen(function*() {
     const invalid = checkInteger("fd", fd, 0, 0x7fffffff)
     if (invalid !== undefined) return yield* invalid
     const what: Call = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
-    return yield* withType(kernel, type, yield* acquireDescriptor(kernel, what, () => kernel.files.dup(fd)))
+    return yield* withType(kernel, expected, yield* acquireDescriptor(kernel, what, () => kernel.files.dup(fd)))
   })
+
+/** A handle of the program that is pinned at a path. */
+export const openByPath = <T extends ProgramType, A extends AttachType | undefined>(
+  kernel: KernelService,
+  expected: Expected<T, A>,
+  path: string
+) => Effect.flatMap(acquirePinned(kernel, path), (descriptor) => withType(kernel, expected, descriptor))

@@ -1,17 +1,18 @@
 // What is mounted where in the simulated file tree, and the few folders that there are. Only BPF file systems keep
 // anything; the rest is there so that wrong paths fail as they do on Linux.
 import { errno } from "../../abi/errno.ts"
+import { magic as magicNumbers } from "../../abi/os.ts"
 import { BpfFileTree } from "./bpffs.ts"
 import type { Descriptors } from "./descriptors.ts"
 import type { Objects } from "./objects.ts"
 
 /** Numbers of file systems' types, include/uapi/linux/magic.h. */
 const magic: { readonly [type: string]: number } = {
-  bpf: 0xcafe4a11,
-  tracefs: 0x74726163,
+  bpf: magicNumbers.BPF_FS_MAGIC,
+  tracefs: magicNumbers.TRACEFS_MAGIC,
   sysfs: 0x62656572,
   proc: 0x9fa0,
-  cgroup2: 0x63677270,
+  cgroup2: magicNumbers.CGROUP2_SUPER_MAGIC,
   tmpfs: 0x01021994,
   ext4: 0xef53
 }
@@ -192,6 +193,6 @@ export class Mounts {
   }
 
   private isThere({ path, type }: Place): boolean {
-    return this.folders.has(path) || (type === "tracefs" && path === "")
+    return this.folders.has(path) || (type === "tracefs" && (path === "" || path === "events"))
   }
 }

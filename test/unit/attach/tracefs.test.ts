@@ -1,7 +1,9 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { expect } from "vitest"
-import { acquireTracefs, mountPoint } from "../../../src/attach/internal/tracefs.ts"
+import { acquireTracefs } from "../../../src/attach/internal/tracefs.ts"
+import { errno } from "../../../src/abi/errno.ts"
+import { magic } from "../../../src/abi/os.ts"
 import { parseVersion } from "../../../src/kernel/version.ts"
 import type { KernelService } from "../../../src/kernel/KernelService.ts"
 
@@ -15,41 +17,11 @@ const table = [
   ""
 ].join("\n")
 
-describe("a mount point", () => {
-  it("is that of the first file system of a type", () => {
-    expect(mountPoint(table, "tracefs")).toBe("/sys/kernel/tracing")
-    expect(mountPoint(table, "debugfs")).toBe("/sys/kernel/debug")
-    expect(mountPoint(table, "ext4")).toBe("/")
-    expect(mountPoint(table, "sysfs")).toBe("/sys")
-  })
-
-  it("is found with any number of optional fields before the separator", () => {
-    const line = (fields: string) => `1 2 0:1 / /here rw${fields} - bpf bpf rw`
-    for (const fields of ["", " shared:1", " shared:1 master:2 propagate_from:3 unbindable"]) {
-      expect(mountPoint(line(fields), "bpf")).toBe("/here")
-    }
-  })
-
-  it("is freed of the octal escapes, each once", () => {
-    expect(mountPoint(table, "tmpfs")).toBe("/mnt/with space\tand\\")
-    expect(mountPoint("1 2 0:1 / /a\\134040b rw - bpf bpf rw", "bpf")).toBe("/a\\040b")
-    expect(mountPoint("1 2 0:1 / /a\\012b rw - bpf bpf rw", "bpf")).toBe("/a\nb")
-  })
-
-  it("is none for a type that is not mounted, not even if a source or an option has its name", () => {
-    expect(mountPoint(table, "bpf")).toBeUndefined()
-    expect(mountPoint("1 2 0:1 / /x rw - tmpfs tracefs rw,tracefs", "tracefs")).toBeUndefined()
-    expect(mountPoint("1 2 0:1 / /tracefs rw - tmpfs none rw", "tracefs")).toBeUndefined()
-    expect(mountPoint("1 2 0:1 / /x rw - tracefs2 none rw", "tracefs")).toBeUndefined()
-    expect(mountPoint("", "tracefs")).toBeUndefined()
-    expect(mountPoint("nonsense\n - \n-\n", "tracefs")).toBeUndefined()
-  })
-})
-
 /** A kernel whose mount table is given; the calls for a private mount answer as told, and are recorded. */
 const kernelWith = (
   mountinfo: string | number,
-  answers: Partial<Record<"fsopen" | "fsconfig" | "fsmount", number>> = {}
+  answers: Partial<Record<"fsopen" | "fsconfig" | "fsmount", number>> = {},
+  entered: (path: string) => number = () => magic.TRACEFS_MAGIC
 ) => {
   const calls: Array<string> = []
   const answer = (name: "fsopen" | "fsconfig" | "fsmount", usual: number) => (...args: ReadonlyArray<unknown>) => {
@@ -65,6 +37,7 @@ const kernelWith = (
           : typeof mountinfo === "number"
           ? mountinfo
           : new TextEncoder().encode(mountinfo),
+      fileSystemType: (path: string) => entered(path),
       fsopen: answer("fsopen", 10),
       fsconfig: answer("fsconfig", 0),
       fsmount: answer("fsmount", 11),
@@ -90,6 +63,27 @@ describe("tracefs", () => {
       const { calls, kernel } = kernelWith(table.split("\n").filter((line) => !line.includes("tracefs")).join("\n"))
       expect(yield* acquireTracefs(kernel)).toBe("/sys/kernel/debug/tracing")
       expect(calls).toEqual([])
+    }))
+
+  it.effect("is another one where the first is covered or cannot be entered", () =>
+    Effect.gen(function*() {
+      for (const first of [-errno.ENOENT, -errno.EACCES, magic.BPF_FS_MAGIC, 0x01021994]) {
+        const { calls, kernel } = kernelWith(table, {}, (path) =>
+          path.startsWith("/sys/kernel/tracing/") ? first : magic.TRACEFS_MAGIC)
+        expect(yield* acquireTracefs(kernel)).toBe("/mnt/second")
+        const onDemand = kernelWith(table, {}, (path) =>
+          path === "/sys/kernel/debug/tracing/events" ? magic.TRACEFS_MAGIC : first)
+        expect(yield* acquireTracefs(onDemand.kernel)).toBe("/sys/kernel/debug/tracing")
+        expect([...calls, ...onDemand.calls]).toEqual([])
+      }
+    }))
+
+  it.effect("that may not be entered, and not be mounted anew, is an error that says so", () =>
+    Effect.gen(function*() {
+      const { kernel } = kernelWith(table, { fsopen: -errno.EPERM }, () => -errno.EACCES)
+      const error = yield* Effect.flip(Effect.scoped(acquireTracefs(kernel)))
+      expect(error).toMatchObject({ _tag: "TracefsUnavailable", cause: { call: "statfs", code: "EACCES" } })
+      expect(error.message).toContain("tracefs is mounted but cannot be entered: ")
     }))
 
   it.effect("is mounted privately where there is none, for as long as the scope lives", () =>
