@@ -20,7 +20,20 @@
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
 import type { LazySource, SourceLocation } from "./internal/source.ts"
-import { CALL, calls, classes, CONDITIONAL_JUMP, EXIT, INDIRECT_JUMP, LONG_JUMP, pseudo, WIDE_LOAD } from "./opcodes.ts"
+import { describeFault, encodingFault, type Fault } from "./internal/check.ts"
+import {
+  CALL,
+  calls,
+  classes,
+  CONDITIONAL_JUMP,
+  EXIT,
+  fields,
+  INDIRECT_CALL,
+  INDIRECT_JUMP,
+  LONG_JUMP,
+  pseudo,
+  WIDE_LOAD
+} from "./opcodes.ts"
 
 export type { SourceLocation } from "./internal/source.ts"
 
@@ -102,12 +115,25 @@ export interface Instruction {
   readonly offset: number
   readonly immediate: number | bigint
   readonly reference: Reference | undefined
+  /** @internal What is wrong with the operands that a builder was given; `assemble` reports it. */
+  readonly fault: Fault | undefined
   /** @internal */
   readonly source: LazySource | undefined
 }
 
 /** Bytes that are no instructions. `index` counts slots of 8 bytes. */
 export class DecodeError extends Data.TaggedError("DecodeError")<{
+  readonly index: number
+  readonly expected: string
+  readonly actual: string
+}> {
+  override get message(): string {
+    return `instruction ${this.index}: expected ${this.expected}, got ${this.actual}`
+  }
+}
+
+/** An instruction that its bytes would not hold as it is. `index` counts instructions. */
+export class EncodeError extends Data.TaggedError("EncodeError")<{
   readonly index: number
   readonly expected: string
   readonly actual: string
@@ -126,6 +152,8 @@ export const make = (parts: {
   readonly immediate?: number | bigint
   readonly reference?: Reference | undefined
   readonly source?: LazySource | undefined
+  /** @internal */
+  readonly fault?: Fault | undefined
 }): Instruction => ({
   _tag: "Instruction",
   opcode: parts.opcode,
@@ -134,6 +162,7 @@ export const make = (parts: {
   offset: parts.offset ?? 0,
   immediate: parts.immediate ?? 0,
   reference: parts.reference,
+  fault: parts.fault,
   source: parts.source
 })
 
@@ -152,9 +181,9 @@ export const isFunctionAddress = ({ opcode, src }: Instruction): boolean =>
 
 /** True for a jump of any kind; calls and exits are none. */
 export const isJump = ({ opcode }: Instruction): boolean => {
-  if (opcode === CALL || opcode === EXIT) return false
-  const operation = opcode & 0xf0
-  const jumpClass = opcode & 7
+  if (opcode === CALL || opcode === INDIRECT_CALL || opcode === EXIT) return false
+  const operation = opcode & fields.OPERATION
+  const jumpClass = opcode & fields.CLASS
   return jumpClass === classes.BPF_JMP32 || (jumpClass === classes.BPF_JMP && operation <= CONDITIONAL_JUMP)
 }
 
@@ -180,8 +209,20 @@ export const write = (view: DataView, at: number, instruction: Instruction): voi
   }
 }
 
-/** The bytes of instructions, 8 for each slot. */
+/**
+ * The bytes of instructions, 8 for each slot. Any opcode is taken. Throws `EncodeError` for a number that its field does not
+ * hold, or that a 64-bit operation would change by extending its sign.
+ */
 export const encode = (instructions: ReadonlyArray<Instruction>): Uint8Array => {
+  for (let index = 0; index < instructions.length; index++) {
+    const wrong = encodingFault(instructions[index]!)
+    if (wrong !== undefined) throw new EncodeError({ index, ...describeFault(wrong) })
+  }
+  return encodeChecked(instructions)
+}
+
+/** @internal As `encode`, of instructions that have been checked. */
+export const encodeChecked = (instructions: ReadonlyArray<Instruction>): Uint8Array => {
   const bytes = new Uint8Array(instructions.reduce((sum, i) => sum + slots(i) * 8, 0))
   const view = new DataView(bytes.buffer)
   let at = 0

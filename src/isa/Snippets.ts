@@ -37,12 +37,48 @@ import type { Layout, Type } from "../layout/Layout.ts"
 import { add, mov, mov32 } from "./internal/arithmetic.ts"
 import { call, type Helper, jeq, jgt } from "./internal/control.ts"
 import type { Item } from "./internal/item.ts"
-import { mistake, read, write } from "./internal/layoutField.ts"
+import type { Range } from "./immediates.ts"
+import { type Fault, isBetween, show } from "./internal/check.ts"
+import { faulty, mistake, read, write } from "./internal/layoutField.ts"
 import { ldMapFd, ldxw, type MapOperand, stdw } from "./internal/memory.ts"
-import type { Register } from "./internal/operand.ts"
+import { isRegister, type Register } from "./internal/operand.ts"
 import { type Builder, sequence } from "./internal/source.ts"
 
-const snippet = (builder: Builder, make: () => Item): Item => sequence(builder, make, "Snippets")
+/** What is wrong with an operand of a snippet, if anything. */
+type Checked = Fault | undefined
+
+/** The items of a snippet whose operands are right; else the first that is wrong, for `assemble` to report. */
+const snippet = (builder: Builder, checks: ReadonlyArray<(of: string) => Checked>, make: () => Item): Item =>
+  sequence(builder, () => {
+    for (const check of checks) {
+      const wrong = check(builder.name)
+      if (wrong !== undefined) return faulty(wrong)
+    }
+    return make()
+  }, "Snippets")
+
+const wrongOperand = (name: string, expected: string, actual: unknown) => (of: string): Fault => ({
+  operand: `${name} of ${of}`,
+  expected,
+  actual: show(actual)
+})
+
+const right = (): undefined => undefined
+
+/** Flags and lengths: what an immediate of a 64-bit move holds. */
+const integer = (name: string, value: unknown, [minimum, maximum]: Range) =>
+  isBetween(value, [minimum, maximum]) ? right : wrongOperand(name, `an integer from ${minimum} to ${maximum}`, value)
+
+const flagsOf = (value: unknown) => integer("flags", value, [0, 0x7fffffff])
+
+const registerOf = (name: string, value: unknown) =>
+  isRegister(value) ? right : wrongOperand(name, "a register r0 to r10", value)
+
+/** An index, in a register or as an immediate of a 64-bit move. */
+const indexOf = (value: unknown) => isRegister(value) ? right : integer("index", value, [0, 0x7fffffff])
+
+const labelOf = (name: string, value: unknown) =>
+  typeof value === "string" && value !== "" ? right : wrongOperand(name, "the name of a label", value)
 
 // ---------------------------------------------------------------- the stack
 
@@ -77,16 +113,30 @@ export const stack = <const L extends { readonly [name: string]: Layout<any> }>(
 const onStack = (slot: Slot<any>, make: () => Item): Item =>
   slot.offset < -STACK_SIZE ? mistake(`at most ${STACK_SIZE} bytes of stack`, `${-slot.offset} bytes`) : make()
 
+/** A slot as `stack` makes them: below the frame pointer, and with a size. */
+const slotOf = (name: string, slot: Slot<any>) => {
+  if (typeof slot !== "object" || slot === null) return wrongOperand(name, "a place that stack() gave", slot)
+  const { offset, size } = slot
+  if (!isBetween(size, [1, STACK_SIZE])) return wrongOperand(`size of the ${name}`, `1 to ${STACK_SIZE} bytes`, size)
+  return isBetween(offset, [-0x80000000, -size])
+    ? right
+    : wrongOperand(`offset of the ${name}`, `an integer of at most ${-size}, which is below r10`, offset)
+}
+
 const pointTo = (dst: Register, slot: Slot<any>): Item => onStack(slot, () => [mov(dst, "r10"), add(dst, slot.offset)])
 
 const clear = (slot: Slot<any>): Item =>
   onStack(slot, () => Array.from({ length: roundUp(slot.size) / 8 }, (_, i) => stdw("r10", slot.offset + i * 8, 0)))
 
 /** `dst` = the address of a place on the stack. */
-export const addressOf = (dst: Register, slot: Slot<any>): Item => snippet(addressOf, () => pointTo(dst, slot))
+export const addressOf = (dst: Register, slot: Slot<any>): Item =>
+  snippet(addressOf, [registerOf("dst", dst), slotOf("slot", slot)], () => pointTo(dst, slot))
 
 /** Zeroes a place on the stack, padding and all: the verifier wants it written before a helper reads it. */
-export const zero = (slot: Slot<any>): Item => snippet(zero, () => clear(slot))
+export const zero = (slot: Slot<any>): Item => snippet(zero, [slotOf("slot", slot)], () => clear(slot))
+
+const valuesOf = (values: unknown) =>
+  typeof values === "object" && values !== null ? right : wrongOperand("values", "an object of fields", values)
 
 /** What fields of a struct are set to: registers or numbers, by name or by path. */
 export type Values = { readonly [path: string]: Register | number | bigint }
@@ -96,18 +146,22 @@ export type Values = { readonly [path: string]: Register | number | bigint }
  * (`Asm.lddw`). A register for a big-endian field destroys `r0`.
  */
 export const storeStruct = (slot: Slot<any>, values: Values): Item =>
-  snippet(storeStruct, () => [
+  snippet(storeStruct, [slotOf("slot", slot), valuesOf(values)], () => [
     clear(slot),
     Object.entries(values).map(([path, value]) => write("r10", slot.offset, slot.layout, path, value))
   ])
 
 /** Sets a place on the stack that holds a scalar, as map keys often are. */
 export const store = (slot: Slot<any>, value: Register | number | bigint): Item =>
-  snippet(store, () => [clear(slot), write("r10", slot.offset, slot.layout, "", value)])
+  snippet(store, [slotOf("slot", slot)], () => [clear(slot), write("r10", slot.offset, slot.layout, "", value)])
 
 /** `dst` = a scalar on the stack, or a field of a struct there. */
 export const load = (dst: Register, slot: Slot<any>, path = ""): Item =>
-  snippet(load, () => onStack(slot, () => read(dst, "r10", slot.offset, slot.layout, path)))
+  snippet(
+    load,
+    [registerOf("dst", dst), slotOf("slot", slot)],
+    () => onStack(slot, () => read(dst, "r10", slot.offset, slot.layout, path))
+  )
 
 // ---------------------------------------------------------------- fields
 
@@ -116,7 +170,7 @@ export const load = (dst: Register, slot: Slot<any>, path = ""): Item =>
  * its sign, in the processor's byte order. A path such as `"header.length"` leads into nested structs.
  */
 export const readField = (dst: Register, base: Register, layout: Layout<any>, path: string): Item =>
-  snippet(readField, () => read(dst, base, 0, layout, path))
+  snippet(readField, [registerOf("dst", dst), registerOf("base", base)], () => read(dst, base, 0, layout, path))
 
 /**
  * Sets a field of the struct at the address in `base` to a register, or to a number of up to 32 bits. A register for a
@@ -127,7 +181,7 @@ export const writeField = (
   layout: Layout<any>,
   path: string,
   value: Register | number | bigint
-): Item => snippet(writeField, () => write(base, 0, layout, path, value))
+): Item => snippet(writeField, [registerOf("base", base)], () => write(base, 0, layout, path, value))
 
 // ---------------------------------------------------------------- packets
 
@@ -136,6 +190,19 @@ const packetFields = {
   xdp: { data: 0, end: 4 },
   skb: { data: 76, end: 80 }
 } as const
+
+const packetChecks = (options: Parameters<typeof packet>[0]) => {
+  if (typeof options !== "object" || options === null) return [wrongOperand("options", "an object", options)]
+  const { context, data, end, from, length, otherwise } = options
+  return [
+    Object.hasOwn(packetFields, context) ? right : wrongOperand("context", "\"xdp\" or \"skb\"", context),
+    registerOf("from", from),
+    registerOf("data", data),
+    registerOf("end", end),
+    integer("length", length, [0, 0x7fffffff]),
+    labelOf("otherwise", otherwise)
+  ]
+}
 
 /**
  * `data` and `end` = the ends of the packet, and a jump to the label `otherwise` if it has less than `length` bytes: the
@@ -151,7 +218,7 @@ export const packet = (options: {
   readonly length: number
   readonly otherwise: string
 }): Item =>
-  snippet(packet, () => {
+  snippet(packet, packetChecks(options), () => {
     const { context, data, end, from, length, otherwise } = options
     if (data === end || data === "r0" || end === "r0") return mistake("two registers beside r0", `${data} and ${end}`)
     const fields = packetFields[context]
@@ -168,7 +235,7 @@ export const packet = (options: {
 
 /** `r0` = the address of the value for the key on the stack, or a jump to the label `otherwise` if there is none. */
 export const mapLookup = (map: MapOperand, key: Slot<any>, otherwise: string): Item =>
-  snippet(mapLookup, () => [
+  snippet(mapLookup, [slotOf("key", key), labelOf("otherwise", otherwise)], () => [
     ldMapFd("r1", map),
     pointTo("r2", key),
     call("map_lookup_elem"),
@@ -177,7 +244,7 @@ export const mapLookup = (map: MapOperand, key: Slot<any>, otherwise: string): I
 
 /** Sets the value for the key, both on the stack; `r0` = 0, or `-errno`. `flags` are `BPF_ANY` and its sisters. */
 export const mapUpdate = (map: MapOperand, key: Slot<any>, value: Slot<any>, flags = 0): Item =>
-  snippet(mapUpdate, () => [
+  snippet(mapUpdate, [slotOf("key", key), slotOf("value", value), flagsOf(flags)], () => [
     ldMapFd("r1", map),
     pointTo("r2", key),
     pointTo("r3", value),
@@ -187,11 +254,15 @@ export const mapUpdate = (map: MapOperand, key: Slot<any>, value: Slot<any>, fla
 
 /** Deletes the value for the key on the stack; `r0` = 0, or `-errno`. */
 export const mapDelete = (map: MapOperand, key: Slot<any>): Item =>
-  snippet(mapDelete, () => [ldMapFd("r1", map), pointTo("r2", key), call("map_delete_elem")])
+  snippet(mapDelete, [slotOf("key", key)], () => [ldMapFd("r1", map), pointTo("r2", key), call("map_delete_elem")])
 
 /** Goes on in another program, that in the map at `index`, and never comes back; or goes on here, if there is none. */
 export const tailCall = (context: Register, map: MapOperand, index: Register | number): Item =>
-  snippet(tailCall, () => [argumentsOf(context, index), ldMapFd("r2", map), call("tail_call")])
+  snippet(
+    tailCall,
+    [registerOf("context", context), indexOf(index)],
+    () => [argumentsOf(context, index), ldMapFd("r2", map), call("tail_call")]
+  )
 
 /** `r1 = first` and `r3 = third`, whichever registers they are. */
 const argumentsOf = (first: Register, third: Register | number): Item => {
@@ -208,13 +279,16 @@ const argumentsOf = (first: Register, third: Register | number): Item => {
  * Every path must then submit or discard it. Its bytes are those of older records until they are written. Kernel 5.8.
  */
 export const ringbufReserve = (map: MapOperand, layout: { readonly size: number }, otherwise: string): Item =>
-  snippet(ringbufReserve, () => [
+  snippet(ringbufReserve, [sizeOf(layout), labelOf("otherwise", otherwise)], () => [
     ldMapFd("r1", map),
     mov("r2", layout.size),
     mov("r3", 0),
     call("ringbuf_reserve"),
     jeq("r0", 0, otherwise)
   ])
+
+const sizeOf = (layout: { readonly size: number }) =>
+  integer("size of the layout", (layout as { readonly size: number } | undefined)?.size, [1, 0x7fffffff])
 
 const finish = (helper: Helper, record: Register, flags: number): Item => [
   mov("r1", record),
@@ -224,15 +298,19 @@ const finish = (helper: Helper, record: Register, flags: number): Item => [
 
 /** Makes a reserved record visible to the reader. `flags` are `BPF_RB_NO_WAKEUP` (1) and `BPF_RB_FORCE_WAKEUP` (2). */
 export const ringbufSubmit = (record: Register, flags = 0): Item =>
-  snippet(ringbufSubmit, () => finish("ringbuf_submit", record, flags))
+  snippet(ringbufSubmit, [registerOf("record", record), flagsOf(flags)], () => finish("ringbuf_submit", record, flags))
 
 /** Gives a reserved record up. */
 export const ringbufDiscard = (record: Register, flags = 0): Item =>
-  snippet(ringbufDiscard, () => finish("ringbuf_discard", record, flags))
+  snippet(
+    ringbufDiscard,
+    [registerOf("record", record), flagsOf(flags)],
+    () => finish("ringbuf_discard", record, flags)
+  )
 
 /** Copies a value from the stack into a ring buffer; `r0` = 0, or `-errno`. Kernel 5.8. */
 export const ringbufOutput = (map: MapOperand, value: Slot<any>, flags = 0): Item =>
-  snippet(ringbufOutput, () => [
+  snippet(ringbufOutput, [slotOf("value", value), flagsOf(flags)], () => [
     ldMapFd("r1", map),
     pointTo("r2", value),
     mov("r3", value.size),
@@ -242,7 +320,7 @@ export const ringbufOutput = (map: MapOperand, value: Slot<any>, flags = 0): Ite
 
 /** Copies a value from the stack into this CPU's perf buffer; `context` holds the program's. `r0` = 0, or `-errno`. */
 export const perfOutput = (context: Register, map: MapOperand, value: Slot<any>): Item =>
-  snippet(perfOutput, () => [
+  snippet(perfOutput, [registerOf("context", context), slotOf("value", value)], () => [
     mov("r1", context),
     ldMapFd("r2", map),
     mov32("r3", -1), // BPF_F_CURRENT_CPU
@@ -262,16 +340,32 @@ const probe = (helper: Helper, slot: Slot<any>, address: Register): Item => [
 
 /** Copies memory of the kernel at `address` to a place on the stack; `r0` = 0, or `-errno` and zeros there. Kernel 5.5. */
 export const probeReadKernel = (slot: Slot<any>, address: Register): Item =>
-  snippet(probeReadKernel, () => probe("probe_read_kernel", slot, address))
+  snippet(
+    probeReadKernel,
+    [slotOf("slot", slot), registerOf("address", address)],
+    () => probe("probe_read_kernel", slot, address)
+  )
 
 /** Copies memory of the current process to a place on the stack; `r0` = 0, or `-errno` and zeros there. Kernel 5.5. */
 export const probeReadUser = (slot: Slot<any>, address: Register): Item =>
-  snippet(probeReadUser, () => probe("probe_read_user", slot, address))
+  snippet(
+    probeReadUser,
+    [slotOf("slot", slot), registerOf("address", address)],
+    () => probe("probe_read_user", slot, address)
+  )
 
 /** Copies a string of the kernel with its NUL, cut to the place; `r0` = its length with NUL, or `-errno`. Kernel 5.5. */
 export const probeReadKernelString = (slot: Slot<any>, address: Register): Item =>
-  snippet(probeReadKernelString, () => probe("probe_read_kernel_str", slot, address))
+  snippet(
+    probeReadKernelString,
+    [slotOf("slot", slot), registerOf("address", address)],
+    () => probe("probe_read_kernel_str", slot, address)
+  )
 
 /** Copies a string of the process with its NUL, cut to the place; `r0` = its length with NUL, or `-errno`. Kernel 5.5. */
 export const probeReadUserString = (slot: Slot<any>, address: Register): Item =>
-  snippet(probeReadUserString, () => probe("probe_read_user_str", slot, address))
+  snippet(
+    probeReadUserString,
+    [slotOf("slot", slot), registerOf("address", address)],
+    () => probe("probe_read_user_str", slot, address)
+  )

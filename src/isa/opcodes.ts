@@ -1,6 +1,17 @@
 // Opcode fields, and the numbers that stand in other fields to tell operations apart. They are macros, so BTF does not
 // have them. Source: include/uapi/linux/bpf_common.h, include/uapi/linux/bpf.h; described in RFC 9669.
 
+/** The parts of an opcode, as masks. */
+export const fields = {
+  CLASS: 0x07,
+  /** Of arithmetic and jumps: where the second operand comes from, and what is done. */
+  SOURCE: 0x08,
+  OPERATION: 0xf0,
+  /** Of loads and stores. */
+  SIZE: 0x18,
+  MODE: 0xe0
+} as const
+
 /** Instruction classes: the low 3 bits of the opcode. */
 export const classes = {
   BPF_LD: 0x00,
@@ -112,6 +123,8 @@ export const JUMP = 0x05
 export const INDIRECT_JUMP = 0x0d
 /** `BPF_JMP | BPF_CALL` */
 export const CALL = 0x85
+/** `BPF_JMP | BPF_CALL | BPF_X`: the call of an address in a register, which Linux has not. */
+export const INDIRECT_CALL = 0x8d
 /** `BPF_JMP | BPF_EXIT` */
 export const EXIT = 0x95
 /** `BPF_JMP | BPF_JCOND` */

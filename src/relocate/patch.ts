@@ -6,7 +6,8 @@
 import * as Result from "effect/Result"
 import type { Btf } from "../btf/Btf.ts"
 import type { Assembled, Unresolved } from "../isa/Asm.ts"
-import { CALL, classes, sizes, WIDE_LOAD } from "../isa/opcodes.ts"
+import { immediateRange } from "../isa/immediates.ts"
+import { CALL, classes, fields, sizes, WIDE_LOAD } from "../isa/opcodes.ts"
 import { describe, RelocationError, resolve, resolveAccess } from "./Relocation.ts"
 
 /** A program for one kernel. */
@@ -38,7 +39,7 @@ const tooWide = ({ reference }: Unresolved, expected: string, value: number | bi
 const put = (view: DataView, use: Unresolved, value: number | bigint): RelocationError | undefined => {
   const at = use.slot * 8
   const opcode = view.getUint8(at)
-  const instructionClass = opcode & 7
+  const instructionClass = opcode & fields.CLASS
   if (opcode === WIDE_LOAD) {
     const wide = BigInt.asUintN(64, BigInt(value))
     view.setUint32(at + 4, Number(wide & 0xffffffffn), true)
@@ -47,7 +48,11 @@ const put = (view: DataView, use: Unresolved, value: number | bigint): Relocatio
     if (!isBetween(value, 0, 0x7fff)) return tooWide(use, "an offset of 16 bits (add it to the register)", value)
     view.setInt16(at + 2, Number(value), true)
   } else {
-    if (!isBetween(value, -0x80000000, 0xffffffff)) return tooWide(use, "32 bits (lddwCore takes 64)", value)
+    // An operation on 64 bits would extend the sign of what has more.
+    const [minimum, maximum] = immediateRange(opcode)
+    if (!isBetween(value, minimum, maximum)) {
+      return tooWide(use, `a number from ${minimum} to ${maximum} (lddwCore takes 64 bits)`, value)
+    }
     view.setInt32(at + 4, Number(value), true)
   }
   return undefined
@@ -59,7 +64,7 @@ const patchAccess = (view: DataView, use: Unresolved, btf: Btf): RelocationError
   const { offset, size } = found.success
   const width = widths[size]
   if (width === undefined) return tooWide(use, "a field of 1, 2, 4 or 8 bytes", size)
-  view.setUint8(use.slot * 8, (view.getUint8(use.slot * 8) & ~0x18) | width)
+  view.setUint8(use.slot * 8, (view.getUint8(use.slot * 8) & ~fields.SIZE) | width)
   return put(view, use, offset)
 }
 

@@ -1,17 +1,28 @@
 // Arithmetic on registers: classes ALU (32 bits) and ALU64.
 import type { Instruction } from "../Instruction.ts"
 import { alu, BPF_ADDR_SPACE_CAST, classes, SIGNED, sources } from "../opcodes.ts"
-import { at, type Immediate, number, operand, type Register } from "./operand.ts"
+import { immediateRange } from "../immediates.ts"
+import { at, type Immediate, isCore, Operands, type Register } from "./operand.ts"
 import { named } from "./source.ts"
 
-/** An operation of `dst` with a register or a sign-extended 32-bit immediate, into `dst`. */
+/**
+ * An operation of `dst` with a register or an immediate, into `dst`. An immediate has 32 bits, and its sign is extended to
+ * 64: it is from -2^31 to 2^31 - 1, and what is larger goes through a register (`lddw`). Operations that end in 32 also take
+ * what is below 2^32.
+ */
 export type Arithmetic = (dst: Register, value: Register | Immediate) => Instruction
 
 const arithmetic = (name: string, operation: number, offset = 0): Arithmetic => {
   const base = operation | (name.endsWith("32") ? classes.BPF_ALU : classes.BPF_ALU64)
+  const bounds = { range: immediateRange(base), short: name.endsWith("32") ? undefined : `${name}32` }
   const builder: Arithmetic = named(name, (dst, value) => {
-    const { from, ...rest } = operand(value)
-    return at(builder, { opcode: base | from, dst: number(dst), offset, ...rest })
+    const operands = new Operands(builder)
+    const number = operands.register("dst", dst)
+    if (isCore(value)) {
+      return at(builder, operands, { opcode: base, dst: number, offset, reference: operands.core("value", value) })
+    }
+    const { from, ...rest } = operands.operand(value, bounds)
+    return at(builder, operands, { opcode: base | from, dst: number, offset, ...rest })
   })
   return builder
 }
@@ -74,54 +85,89 @@ export const rsh32: Arithmetic = arithmetic("rsh32", alu.BPF_RSH)
 /** As `arsh`, on the low 32 bits. */
 export const arsh32: Arithmetic = arithmetic("arsh32", alu.BPF_ARSH)
 
+/** An operation on one register. */
+export type Negation = (dst: Register) => Instruction
+
+const negation = (name: string, instructionClass: number): Negation => {
+  const opcode = instructionClass | alu.BPF_NEG
+  const builder: Negation = named(name, (dst) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, { opcode, dst: operands.register("dst", dst) })
+  })
+  return builder
+}
+
 /** `dst = -dst` */
-export const neg = (dst: Register): Instruction =>
-  at(neg, { opcode: classes.BPF_ALU64 | alu.BPF_NEG, dst: number(dst) })
+export const neg: Negation = negation("neg", classes.BPF_ALU64)
 
 /** As `neg`, on the low 32 bits. */
-export const neg32 = (dst: Register): Instruction =>
-  at(neg32, { opcode: classes.BPF_ALU | alu.BPF_NEG, dst: number(dst) })
+export const neg32: Negation = negation("neg32", classes.BPF_ALU)
+
+const extension = <Bits extends number>(name: string, instructionClass: number, widths: ReadonlyArray<Bits>) => {
+  const opcode = instructionClass | alu.BPF_MOV | sources.BPF_X
+  const builder: (dst: Register, src: Register, bits: Bits) => Instruction = named(name, (dst, src, bits) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode,
+      dst: operands.register("dst", dst),
+      src: operands.register("src", src),
+      offset: operands.oneOf("bits", bits, widths)
+    })
+  })
+  return builder
+}
 
 /** `dst` = the low `bits` of `src`, sign-extended to 64. Kernel 6.6. */
-export const movsx = (dst: Register, src: Register, bits: 8 | 16 | 32): Instruction =>
-  at(movsx, {
-    opcode: classes.BPF_ALU64 | alu.BPF_MOV | sources.BPF_X,
-    dst: number(dst),
-    src: number(src),
-    offset: bits
-  })
+export const movsx: (dst: Register, src: Register, bits: 8 | 16 | 32) => Instruction = extension(
+  "movsx",
+  classes.BPF_ALU64,
+  [8, 16, 32]
+)
 
 /** As `movsx`, to 32 bits; the high ones become zero. Kernel 6.6. */
-export const movsx32 = (dst: Register, src: Register, bits: 8 | 16): Instruction =>
-  at(movsx32, {
-    opcode: classes.BPF_ALU | alu.BPF_MOV | sources.BPF_X,
-    dst: number(dst),
-    src: number(src),
-    offset: bits
+export const movsx32: (dst: Register, src: Register, bits: 8 | 16) => Instruction = extension(
+  "movsx32",
+  classes.BPF_ALU,
+  [8, 16]
+)
+
+/** An operation on the order of bytes. */
+export type ByteSwap = (dst: Register, bits: 16 | 32 | 64) => Instruction
+
+const byteSwap = (name: string, opcode: number): ByteSwap => {
+  const builder: ByteSwap = named(name, (dst, bits) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode,
+      dst: operands.register("dst", dst),
+      immediate: operands.oneOf("bits", bits, [16, 32, 64])
+    })
   })
+  return builder
+}
 
 /** The low `bits` of `dst` from or to little-endian, which only cuts off the rest on these machines. */
-export const le = (dst: Register, bits: 16 | 32 | 64): Instruction =>
-  at(le, { opcode: classes.BPF_ALU | alu.BPF_END | sources.BPF_K, dst: number(dst), immediate: bits })
+export const le: ByteSwap = byteSwap("le", classes.BPF_ALU | alu.BPF_END | sources.BPF_K)
 
 /** The low `bits` of `dst` from or to big-endian, which is network byte order; the rest becomes zero. */
-export const be = (dst: Register, bits: 16 | 32 | 64): Instruction =>
-  at(be, { opcode: classes.BPF_ALU | alu.BPF_END | sources.BPF_X, dst: number(dst), immediate: bits })
+export const be: ByteSwap = byteSwap("be", classes.BPF_ALU | alu.BPF_END | sources.BPF_X)
 
 /** The low `bits` of `dst` with their bytes in reverse; the rest becomes zero. Kernel 6.6. */
-export const bswap = (dst: Register, bits: 16 | 32 | 64): Instruction =>
-  at(bswap, { opcode: classes.BPF_ALU64 | alu.BPF_END, dst: number(dst), immediate: bits })
+export const bswap: ByteSwap = byteSwap("bswap", classes.BPF_ALU64 | alu.BPF_END)
 
 /**
  * `dst = src`, a pointer of address space `from` made one of `to`. Space 1 is an arena, as user space sees its addresses,
  * and 0 the kernel's: `addrSpaceCast(dst, src, 0, 1)` before a program uses a pointer that it read from an arena. Kernel
  * 6.9.
  */
-export const addrSpaceCast = (dst: Register, src: Register, to: 0 | 1, from: 0 | 1): Instruction =>
-  at(addrSpaceCast, {
+export const addrSpaceCast = (dst: Register, src: Register, to: 0 | 1, from: 0 | 1): Instruction => {
+  const operands = new Operands(addrSpaceCast)
+  const spaces = [operands.oneOf("to", to, [0, 1]), operands.oneOf("from", from, [0, 1])] as const
+  return at(addrSpaceCast, operands, {
     opcode: classes.BPF_ALU64 | alu.BPF_MOV | sources.BPF_X,
-    dst: number(dst),
-    src: number(src),
+    dst: operands.register("dst", dst),
+    src: operands.register("src", src),
     offset: BPF_ADDR_SPACE_CAST,
-    immediate: (to << 16) | from
+    immediate: (spaces[0] << 16) | spaces[1]
   })
+}

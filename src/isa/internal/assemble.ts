@@ -2,7 +2,8 @@
 import * as Result from "effect/Result"
 import * as Instruction from "../Instruction.ts"
 import { EXIT, INDIRECT_JUMP, JUMP, LONG_JUMP, WIDE_LOAD } from "../opcodes.ts"
-import { check, isBetween, type Wrong } from "./check.ts"
+import { INT16 } from "../immediates.ts"
+import { check, type Fault, fault, isBetween } from "./check.ts"
 import { type Body, collect } from "./collect.ts"
 import { AsmError, locationOf } from "./error.ts"
 import type { Item } from "./item.ts"
@@ -47,8 +48,8 @@ const MOST_SLOTS = 1_000_000
 
 type Located = { readonly source: LazySource | undefined }
 
-const error = (index: number, [expected, actual]: Wrong, item: Located | undefined): AsmError =>
-  new AsmError({ index, expected, actual, location: locationOf(item) })
+const error = (index: number, { actual, cure, expected, operand }: Fault, item: Located | undefined): AsmError =>
+  new AsmError({ index, operand, expected, actual, cure, location: locationOf(item) })
 
 const push = <K>(uses: Map<K, Array<number>>, key: K, slot: number): void => {
   const known = uses.get(key)
@@ -70,6 +71,8 @@ class Assembler {
   readonly unresolved: Array<Unresolved> = []
   private readonly placed: Array<Placed> = []
   private readonly functions = new Map<string, Placed>()
+  /** The names of functions by the slots where they begin. */
+  private readonly starts = new Map<number, string>()
   private readonly called = new Set<string>()
   private size = 0
 
@@ -78,7 +81,10 @@ class Assembler {
     for (const body of bodies) {
       const placed = { body, first }
       this.placed.push(placed)
-      if (body.item !== undefined) this.functions.set(body.item.name, placed)
+      if (body.item !== undefined) {
+        this.functions.set(body.item.name, placed)
+        this.starts.set(this.size, body.item.name)
+      }
       for (const instruction of body.instructions) {
         this.slots.push(this.size)
         this.size += Instruction.slots(instruction)
@@ -86,7 +92,7 @@ class Assembler {
       first += body.instructions.length
     }
     return this.size === 0 || this.size > MOST_SLOTS
-      ? error(0, [`1 to ${MOST_SLOTS} instructions`, String(this.size)], bodies[0]?.instructions[0])
+      ? error(0, fault(`1 to ${MOST_SLOTS} instructions`, String(this.size)), bodies[0]?.instructions[0])
       : undefined
   }
 
@@ -104,7 +110,7 @@ class Assembler {
     return this.checkCalled()
   }
 
-  private resolveOne(i: Instruction.Instruction, index: number, body: Body, first: number): Wrong | undefined {
+  private resolveOne(i: Instruction.Instruction, index: number, body: Body, first: number): Fault | undefined {
     const { reference } = i
     switch (reference?._tag) {
       case "Label":
@@ -121,9 +127,18 @@ class Assembler {
         this.unresolved.push({ index, slot: this.slots[index]!, reference })
         break
       default:
+        this.markCalled(i, index)
     }
     this.instructions.push(i)
     return undefined
+  }
+
+  /** A call by distance uses the function that begins there. */
+  private markCalled(i: Instruction.Instruction, index: number): void {
+    if (!Instruction.isLocalCall(i) && !Instruction.isFunctionAddress(i)) return
+    const target = this.slots[index]! + 1 + Number(BigInt.asIntN(32, BigInt(i.immediate)))
+    const name = this.starts.get(target)
+    if (name !== undefined) this.called.add(name)
   }
 
   private resolveLabel(
@@ -132,23 +147,25 @@ class Assembler {
     index: number,
     body: Body,
     first: number
-  ): Wrong | undefined {
+  ): Fault | undefined {
     const target = body.scopes[index - first]!.find(name)
-    if (target === undefined) return [`a label ${name}`, "none"]
-    if (target >= body.instructions.length) return [`an instruction after label ${name}`, "the end"]
+    if (target === undefined) return fault(`a label ${name}`, "none")
+    if (target >= body.instructions.length) return fault(`an instruction after label ${name}`, "the end")
     const distance = this.slots[first + target]! - this.slots[index]! - 1
     if (i.opcode === LONG_JUMP) {
       this.instructions.push({ ...i, immediate: distance })
       return undefined
     }
-    if (!isBetween(distance, -0x8000, 0x7fff)) return ["a jump of at most 32767 slots", String(distance)]
+    if (!isBetween(distance, INT16)) {
+      return fault(`a jump of at most ${INT16[1]} slots`, String(distance), "gotol goes further, from kernel 6.6 on")
+    }
     this.instructions.push({ ...i, offset: distance })
     return undefined
   }
 
-  private resolveFunction(i: Instruction.Instruction, name: string, index: number): Wrong | undefined {
+  private resolveFunction(i: Instruction.Instruction, name: string, index: number): Fault | undefined {
     const target = this.functions.get(name)
-    if (target === undefined) return [`a function ${name}`, "none"]
+    if (target === undefined) return fault(`a function ${name}`, "none")
     this.called.add(name)
     const distance = this.slots[target.first]! - this.slots[index]! - 1
     const immediate = i.opcode === WIDE_LOAD ? BigInt.asUintN(32, BigInt(distance)) : distance
@@ -157,9 +174,9 @@ class Assembler {
   }
 
   /** The kernel takes no function from which control falls into the next (check_subprogs). */
-  private checkEnd({ opcode }: Instruction.Instruction): Wrong | undefined {
+  private checkEnd({ opcode }: Instruction.Instruction): Fault | undefined {
     const ends = opcode === EXIT || opcode === JUMP || opcode === LONG_JUMP || opcode === INDIRECT_JUMP
-    return ends ? undefined : ["exit() or ja() as the last instruction", "one that falls off the end"]
+    return ends ? undefined : fault("exit() or ja() as the last instruction", "one that falls off the end")
   }
 
   /** Functions that nothing reaches are unreachable instructions for the kernel. */
@@ -167,14 +184,14 @@ class Assembler {
     const unused = this.placed.find(({ body, first }) =>
       first > 0 && body.item !== undefined && !this.called.has(body.item.name)
     )
-    return unused && error(unused.first, [`a use of function ${unused.body.item!.name}`, "none"], unused.body.item)
+    return unused && error(unused.first, fault(`a use of function ${unused.body.item!.name}`, "none"), unused.body.item)
   }
 
   finish(): Assembled {
     const { handles, instructions, maps, slots, unresolved } = this
     return {
       instructions,
-      bytes: Instruction.encode(instructions),
+      bytes: Instruction.encodeChecked(instructions),
       slots,
       maps,
       handles,

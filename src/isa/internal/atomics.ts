@@ -1,7 +1,8 @@
 // Atomic operations on memory: class STX with mode ATOMIC. The operation is in the immediate.
 import type { Instruction } from "../Instruction.ts"
 import { atomics, classes, modes, sizes } from "../opcodes.ts"
-import { at, number, type Register } from "./operand.ts"
+import { INT16 } from "../immediates.ts"
+import { at, Operands, type Register } from "./operand.ts"
 import { named } from "./source.ts"
 
 /**
@@ -12,10 +13,16 @@ export type Atomic = (dst: Register, offset: number, src: Register) => Instructi
 
 const atomic = (name: string, operation: number): Atomic => {
   const opcode = classes.BPF_STX | modes.BPF_ATOMIC | (name.endsWith("32") ? sizes.BPF_W : sizes.BPF_DW)
-  const builder: Atomic = named(
-    name,
-    (dst, offset, src) => at(builder, { opcode, dst: number(dst), src: number(src), offset, immediate: operation })
-  )
+  const builder: Atomic = named(name, (dst, offset, src) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode,
+      dst: operands.register("dst", dst),
+      offset: operands.integer("offset", offset, INT16),
+      src: operands.register("src", src),
+      immediate: operation
+    })
+  })
   return builder
 }
 
@@ -65,11 +72,16 @@ export type LoadAcquire = (dst: Register, src: Register, offset: number) => Inst
 
 const loadAcquire = (name: string, size: number): LoadAcquire => {
   const opcode = classes.BPF_STX | modes.BPF_ATOMIC | size
-  const builder: LoadAcquire = named(
-    name,
-    (dst, src, offset) =>
-      at(builder, { opcode, dst: number(dst), src: number(src), offset, immediate: atomics.BPF_LOAD_ACQ })
-  )
+  const builder: LoadAcquire = named(name, (dst, src, offset) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode,
+      dst: operands.register("dst", dst),
+      src: operands.register("src", src),
+      offset: operands.integer("offset", offset, INT16),
+      immediate: atomics.BPF_LOAD_ACQ
+    })
+  })
   return builder
 }
 
@@ -87,11 +99,16 @@ export type StoreRelease = (dst: Register, offset: number, src: Register) => Ins
 
 const storeRelease = (name: string, size: number): StoreRelease => {
   const opcode = classes.BPF_STX | modes.BPF_ATOMIC | size
-  const builder: StoreRelease = named(
-    name,
-    (dst, offset, src) =>
-      at(builder, { opcode, dst: number(dst), src: number(src), offset, immediate: atomics.BPF_STORE_REL })
-  )
+  const builder: StoreRelease = named(name, (dst, offset, src) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode,
+      dst: operands.register("dst", dst),
+      offset: operands.integer("offset", offset, INT16),
+      src: operands.register("src", src),
+      immediate: atomics.BPF_STORE_REL
+    })
+  })
   return builder
 }
 

@@ -1,29 +1,73 @@
 // What is wrong with one instruction, as far as it can be seen without the kernel.
-import { type Instruction, isWide } from "../Instruction.ts"
-import { atomics, classes, modes, pseudo } from "../opcodes.ts"
+import type { Instruction } from "../Instruction.ts"
+import { cureOf, immediateRange, INT16, INT32, type Range } from "../immediates.ts"
+import { atomics, classes, fields, modes, pseudo, WIDE_LOAD } from "../opcodes.ts"
 
-/** What was expected, and what is there. */
-export type Wrong = readonly [expected: string, actual: string]
-
-export const isBetween = (value: number, minimum: number, maximum: number): boolean =>
-  Number.isInteger(value) && value >= minimum && value <= maximum
-
-const checkWide = (i: Instruction): Wrong | undefined => {
-  if (typeof i.immediate !== "bigint") return ["a bigint, for lddw", typeof i.immediate]
-  if (i.immediate >= -(2n ** 63n) && i.immediate < 2n ** 64n) return undefined
-  return i.src === pseudo.BPF_PSEUDO_MAP_VALUE
-    ? ["an offset of 32 bits into the map's value", "another"]
-    : ["an immediate of 64 bits", String(i.immediate)]
+/** What was expected, what is there, and what to do, if it is known. */
+export interface Fault {
+  /** What is wrong, `value of mov`; `undefined` where the expectation says it. */
+  readonly operand: string | undefined
+  readonly expected: string
+  readonly actual: string
+  readonly cure?: string | undefined
 }
 
-const checkImmediate = (i: Instruction): Wrong | undefined => {
-  if (isWide(i)) return checkWide(i)
-  if (typeof i.immediate !== "number") return ["a number (lddw takes a bigint)", typeof i.immediate]
-  if (Number.isNaN(i.immediate)) return ["the name of a helper", "an unknown one"]
-  // Both readings of 32 bits are common: -1, and 0xffffffff for masks. The kernel sign-extends either.
-  return isBetween(i.immediate, -0x80000000, 0xffffffff)
-    ? undefined
-    : ["an immediate of 32 bits (lddw takes 64)", String(i.immediate)]
+export const fault = (expected: string, actual: string, cure?: string): Fault => ({
+  operand: undefined,
+  expected,
+  actual,
+  cure
+})
+
+/** A fault as the two parts of an error. */
+export const describeFault = ({ actual, cure, expected, operand }: Fault) => ({
+  expected: operand === undefined ? expected : `${operand} to be ${expected}`,
+  actual: cure === undefined ? actual : `${actual}; ${cure}`
+})
+
+/** A value in an error message: short, and never failing. */
+export const show = (value: unknown): string => {
+  if (typeof value === "bigint") return `${value}n`
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)
+  if (Array.isArray(value)) return `an array of ${value.length}`
+  if (typeof value === "object" && value !== null) return "an object"
+  if (typeof value === "function") return "a function"
+  return String(value)
+}
+
+export const isBetween = (value: unknown, [minimum, maximum]: Range): value is number =>
+  Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum
+
+const wideFault = (i: Instruction): Fault | undefined => {
+  if (typeof i.immediate !== "bigint") return fault("a bigint, for lddw", typeof i.immediate)
+  if (i.immediate >= -(2n ** 63n) && i.immediate < 2n ** 64n) return undefined
+  return i.src === pseudo.BPF_PSEUDO_MAP_VALUE
+    ? fault("an offset of 32 bits into the map's value", "another")
+    : fault("an immediate of 64 bits", String(i.immediate))
+}
+
+const immediateFault = (i: Instruction): Fault | undefined => {
+  if (i.opcode === WIDE_LOAD) return wideFault(i)
+  if (typeof i.immediate !== "number") return fault("a number (lddw takes a bigint)", show(i.immediate))
+  const range = immediateRange(i.opcode)
+  if (isBetween(i.immediate, range)) return undefined
+  const cure = range === INT32 ? cureOf(i.immediate, "the 32-bit form of the operation") : undefined
+  return fault(`an immediate from ${range[0]} to ${range[1]}`, show(i.immediate), cure)
+}
+
+/** What 4 bits hold; that there are fewer registers is for `check` to say. */
+const MOST_REGISTER = 15
+
+const isUpTo = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
+
+/** What an instruction's bytes would not hold as it was given. */
+export const encodingFault = (i: Instruction): Fault | undefined => {
+  if (i.fault !== undefined) return i.fault
+  if (!isUpTo(i.opcode, 0xff)) return fault("an opcode from 0 to 255", show(i.opcode))
+  if (!isUpTo(i.dst, MOST_REGISTER)) return fault("registers r0 to r10", show(i.dst))
+  if (!isUpTo(i.src, MOST_REGISTER)) return fault("registers r0 to r10", show(i.src))
+  if (!isBetween(i.offset, INT16)) return fault(`an offset from ${INT16[0]} to ${INT16[1]}`, show(i.offset))
+  return immediateFault(i)
 }
 
 const atomicWrites = ({ dst, immediate, src }: Instruction): number | undefined => {
@@ -34,25 +78,29 @@ const atomicWrites = ({ dst, immediate, src }: Instruction): number | undefined 
 
 /** The register that an instruction writes, other than by a call. */
 const written = (i: Instruction): number | undefined => {
-  switch (i.opcode & 7) {
+  switch (i.opcode & fields.CLASS) {
     case classes.BPF_ALU:
     case classes.BPF_ALU64:
     case classes.BPF_LDX:
       return i.dst
     case classes.BPF_LD:
-      return isWide(i) ? i.dst : 0
+      return i.opcode === WIDE_LOAD ? i.dst : 0
     case classes.BPF_STX:
-      return (i.opcode & 0xe0) === modes.BPF_ATOMIC ? atomicWrites(i) : undefined
+      return (i.opcode & fields.MODE) === modes.BPF_ATOMIC ? atomicWrites(i) : undefined
     default:
       return undefined
   }
 }
 
-/** What is wrong with the numbers of an instruction. */
-export const check = (i: Instruction): Wrong | undefined => {
-  if (!isBetween(i.opcode, 0, 0xff)) return ["an opcode from 0 to 255", String(i.opcode)]
-  if (!isBetween(i.dst, 0, 10) || !isBetween(i.src, 0, 10)) return ["registers r0 to r10", "another name"]
-  if (!isBetween(i.offset, -0x8000, 0x7fff)) return ["an offset from -32768 to 32767", String(i.offset)]
-  if (written(i) === 10) return ["a register that can be written", "r10, the read-only frame pointer"]
-  return checkImmediate(i)
+const FRAME_POINTER = 10
+
+/** What is wrong with an instruction: with its numbers, or with what it does. */
+export const check = (i: Instruction): Fault | undefined => {
+  const found = encodingFault(i)
+  if (found !== undefined) return found
+  const register = Math.max(i.dst, i.src)
+  if (register > FRAME_POINTER) return fault("registers r0 to r10", `r${register}`)
+  return written(i) === FRAME_POINTER
+    ? fault("a register that can be written", "r10, the read-only frame pointer")
+    : undefined
 }

@@ -1,14 +1,15 @@
 // The first half of assembling: from nested items to functions, each a flat list of instructions with its labels.
 import * as Result from "effect/Result"
 import type { Instruction } from "../Instruction.ts"
+import type { Fault } from "./check.ts"
 import { AsmError, locationOf } from "./error.ts"
 import type { FunctionItem, Item, Label } from "./item.ts"
 
 /** Labels by name, with the index in the function of the instruction that follows. */
-export class LabelScope {
+export class LabelTable {
   readonly labels = new Map<string, number>()
-  readonly outer: LabelScope | undefined
-  constructor(outer: LabelScope | undefined) {
+  readonly outer: LabelTable | undefined
+  constructor(outer: LabelTable | undefined) {
     this.outer = outer
   }
   find(name: string): number | undefined {
@@ -21,7 +22,7 @@ export interface Body {
   readonly item: FunctionItem | undefined
   readonly instructions: Array<Instruction>
   /** The innermost scope of each instruction. */
-  readonly scopes: Array<LabelScope>
+  readonly scopes: Array<LabelTable>
 }
 
 /** Deeper nesting is a circle, or a mistake. */
@@ -42,11 +43,15 @@ class Collector {
   private count = 0
 
   private fail(expected: string, actual: string, item?: Parameters<typeof locationOf>[0]): AsmError {
-    return new AsmError({ index: this.count, expected, actual, location: locationOf(item) })
+    return this.report({ operand: undefined, expected, actual }, item)
+  }
+
+  private report({ actual, cure, expected, operand }: Fault, item?: Parameters<typeof locationOf>[0]): AsmError {
+    return new AsmError({ index: this.count, operand, expected, actual, cure, location: locationOf(item) })
   }
 
   /** Puts items into a body; what is wrong with them, if anything. */
-  add(items: ReadonlyArray<Item>, body: Body, scope: LabelScope, depth: number): AsmError | undefined {
+  add(items: ReadonlyArray<Item>, body: Body, scope: LabelTable, depth: number): AsmError | undefined {
     if (!Array.isArray(items)) return this.fail("an array of items", nameOf(items))
     if (depth > MOST_NESTING) return this.fail(`at most ${MOST_NESTING} nested arrays`, "more, or a circle")
     for (const item of items) {
@@ -56,7 +61,7 @@ class Collector {
     return undefined
   }
 
-  private addOne(item: Item, body: Body, scope: LabelScope, depth: number): AsmError | undefined {
+  private addOne(item: Item, body: Body, scope: LabelTable, depth: number): AsmError | undefined {
     if (Array.isArray(item)) return this.add(item, body, scope, depth + 1)
     const one = item as Exclude<Item, ReadonlyArray<Item>>
     switch (one?._tag) {
@@ -67,18 +72,19 @@ class Collector {
         return undefined
       case "Label":
         return this.addLabel(one, body, scope)
-      case "Scope":
-        return this.add(one.items, body, new LabelScope(scope), depth + 1)
+      case "LabelScope":
+        return this.add(one.items, body, new LabelTable(scope), depth + 1)
       case "Function":
         return this.addFunction(one, body, depth)
       case "Mistake":
-        return this.fail(one.expected, one.actual, one)
+        return this.report({ ...one, operand: one.operand }, one)
       default:
         return this.fail("instructions, labels and functions, and arrays of them", nameOf(item))
     }
   }
 
-  private addLabel(label: Label, body: Body, { labels }: LabelScope): AsmError | undefined {
+  private addLabel(label: Label, body: Body, { labels }: LabelTable): AsmError | undefined {
+    if (label.fault !== undefined) return this.report(label.fault, label)
     if (labels.has(label.name)) return this.fail(`one label ${label.name}`, "a second one", label)
     labels.set(label.name, body.instructions.length)
     return undefined
@@ -88,7 +94,9 @@ class Collector {
     if (outer.item !== undefined) {
       return this.fail("functions side by side", `${item.name} inside of ${outer.item.name}`, item)
     }
-    if (!FUNCTION_NAME.test(item.name)) return this.fail("a C identifier as function name", String(item.name), item)
+    if (typeof item.name !== "string" || !FUNCTION_NAME.test(item.name)) {
+      return this.fail("a C identifier as function name", String(item.name), item)
+    }
     if (this.names.has(item.name)) return this.fail(`one function ${item.name}`, "a second one", item)
     if (!(Number.isInteger(item.parameters) && item.parameters >= 0 && item.parameters <= 5)) {
       return this.fail("0 to 5 parameters", String(item.parameters), item)
@@ -96,7 +104,7 @@ class Collector {
     this.names.add(item.name)
     const body: Body = { item, instructions: [], scopes: [] }
     this.functions.push(body)
-    const wrong = this.add(item.items, body, new LabelScope(undefined), depth + 1)
+    const wrong = this.add(item.items, body, new LabelTable(undefined), depth + 1)
     if (wrong !== undefined) return wrong
     return body.instructions.length === 0
       ? this.fail(`instructions in function ${item.name}`, "none", item)
@@ -107,7 +115,7 @@ class Collector {
 /** The functions of a program, the entry first. */
 export const collect = (items: ReadonlyArray<Item>): Result.Result<ReadonlyArray<Body>, AsmError> => {
   const collector = new Collector()
-  const wrong = collector.add(items, collector.entry, new LabelScope(undefined), 0)
+  const wrong = collector.add(items, collector.entry, new LabelTable(undefined), 0)
   if (wrong !== undefined) return Result.fail(wrong)
   const { entry, functions } = collector
   return Result.succeed(entry.instructions.length === 0 ? functions : [entry, ...functions])

@@ -8,6 +8,7 @@ import {
   CONDITIONAL_JUMP,
   conditions,
   EXIT,
+  INDIRECT_CALL,
   INDIRECT_JUMP,
   JUMP,
   jumps,
@@ -15,21 +16,26 @@ import {
   pseudo,
   WIDE_LOAD
 } from "../opcodes.ts"
-import type { FunctionItem, Item, Label, Scope } from "./item.ts"
-import { at, number, operand, type Register } from "./operand.ts"
+import { suggestion } from "../../abi/nearest.ts"
+import { immediateRange, INT32 } from "../immediates.ts"
+import type { FunctionItem, Item, Label, LabelScope } from "./item.ts"
+import { at, Operands, type Register } from "./operand.ts"
 import { captureSource, named } from "./source.ts"
 
 /** A helper function of the kernel by its name in `bpf-helpers(7)`, without `bpf_`. */
 export type Helper = keyof typeof bpf_func_id extends infer K ? K extends `BPF_FUNC_${infer N}` ? N : never : never
 
 /** A named place that jumps of the same function can go to. */
-export const label = (name: string): Label => ({ _tag: "Label", name, source: captureSource(label) })
+export const label = (name: string): Label => {
+  const operands = new Operands(label)
+  return { _tag: "Label", name: operands.name("name", name), fault: operands.fault, source: captureSource(label) }
+}
 
 /**
  * Items whose labels are their own: they hide outer ones of the same name, and are not seen from outside. For pieces of a
  * program that are used several times.
  */
-export const scope = (items: ReadonlyArray<Item>): Scope => ({ _tag: "Scope", items })
+export const scope = (items: ReadonlyArray<Item>): LabelScope => ({ _tag: "LabelScope", items })
 
 /**
  * A function of the program, to be called by `callLocal` or given to a helper that calls it back (`ldFunc`). It gets its
@@ -51,14 +57,21 @@ export const func = (
   source: captureSource(func)
 })
 
-/** Jumps to a label if `dst` compares so to a register or a sign-extended 32-bit immediate. */
-export type Jump = (dst: Register, value: Register | number, target: string) => Instruction
+/**
+ * Jumps to a label if `dst` compares so to a register or an immediate, which is from -2^31 to 2^31 - 1 (comparisons that end
+ * in 32 also take what is below 2^32). In place of a label, a number says how many slots beyond the next instruction it
+ * goes: 0 is the next one, and -1 the jump itself.
+ */
+export type Jump = (dst: Register, value: Register | number, target: string | number) => Instruction
 
 const jump = (name: string, operation: number): Jump => {
   const base = operation | (name.endsWith("32") ? classes.BPF_JMP32 : classes.BPF_JMP)
+  const bounds = { range: immediateRange(base), short: name.endsWith("32") ? undefined : `${name}32` }
   const builder: Jump = named(name, (dst, value, target) => {
-    const { from, ...rest } = operand(value)
-    return at(builder, { opcode: base | from, dst: number(dst), ...rest, reference: { _tag: "Label", name: target } })
+    const operands = new Operands(builder)
+    const number = operands.register("dst", dst)
+    const { from, ...rest } = operands.operand(value, bounds)
+    return at(builder, operands, { opcode: base | from, dst: number, ...rest, ...operands.target(target, "offset") })
   })
   return builder
 }
@@ -109,51 +122,101 @@ export const jsle32: Jump = jump("jsle32", jumps.BPF_JSLE)
 /** As `jset`, on the low 32 bits. */
 export const jset32: Jump = jump("jset32", jumps.BPF_JSET)
 
-/** Jumps always. */
-export const ja = (target: string): Instruction => at(ja, { opcode: JUMP, reference: { _tag: "Label", name: target } })
+/** Jumps always: to a label, or by a number of slots beyond the next instruction. */
+export const ja = (target: string | number): Instruction => {
+  const operands = new Operands(ja)
+  return at(ja, operands, { opcode: JUMP, ...operands.target(target, "offset") })
+}
 
-/** Jumps always, and as far as a program can be long. Kernel 6.6. */
-export const gotol = (target: string): Instruction =>
-  at(gotol, { opcode: LONG_JUMP, reference: { _tag: "Label", name: target } })
+/** As `ja`, and as far as a program can be long. Kernel 6.6. */
+export const gotol = (target: string | number): Instruction => {
+  const operands = new Operands(gotol)
+  return at(gotol, operands, { opcode: LONG_JUMP, ...operands.target(target, "immediate") })
+}
 
 /** Jumps to the address in a register, which must come from an `insn_array` map. Kernel 6.19. */
-export const gotox = (dst: Register): Instruction => at(gotox, { opcode: INDIRECT_JUMP, dst: number(dst) })
+export const gotox = (dst: Register): Instruction => {
+  const operands = new Operands(gotox)
+  return at(gotox, operands, { opcode: INDIRECT_JUMP, dst: operands.register("dst", dst) })
+}
 
 /**
  * Jumps when the kernel decides that a loop has run long enough (some 8 million times in a program, or a quarter of a
  * second): a loop with it in its body needs no other bound. Kernel 6.9.
  */
-export const mayGoto = (target: string): Instruction =>
-  at(mayGoto, {
+export const mayGoto = (target: string | number): Instruction => {
+  const operands = new Operands(mayGoto)
+  return at(mayGoto, operands, {
     opcode: CONDITIONAL_JUMP,
     src: conditions.BPF_MAY_GOTO,
-    reference: { _tag: "Label", name: target }
+    ...operands.target(target, "offset")
   })
+}
 
-/** Calls a helper: arguments in `r1` to `r5`, which it destroys, and the result in `r0`. */
-export const call = (helper: Helper): Instruction =>
-  at(call, {
-    opcode: CALL,
-    immediate: bpf_func_id[`BPF_FUNC_${helper}` as keyof typeof bpf_func_id] ?? Number.NaN
-  })
+const PREFIX = "BPF_FUNC_"
 
-/** Calls a function of this program, made by `func`. */
-export const callLocal = (name: string): Instruction =>
-  at(callLocal, { opcode: CALL, src: calls.BPF_PSEUDO_CALL, reference: { _tag: "Function", name } })
+/** The number of a helper, by its name or as it is. */
+const helperId = (operands: Operands, helper: unknown): number => {
+  if (typeof helper === "number") return operands.integer("helper", helper, [0, INT32[1]])
+  const ids = bpf_func_id as { readonly [name: string]: number }
+  const id = typeof helper === "string" && Object.hasOwn(ids, PREFIX + helper) ? ids[PREFIX + helper] : undefined
+  if (id !== undefined) return id
+  const names = Object.keys(ids).filter((name) => name.startsWith(PREFIX)).map((name) => name.slice(PREFIX.length))
+  const near = typeof helper === "string" ? suggestion(helper.replace(/^bpf_/i, ""), names) : undefined
+  return operands.wrong(
+    "helper",
+    "the name of a helper without bpf_, or its id",
+    helper,
+    near === undefined ? undefined : `did you mean ${near}?`
+  )
+}
+
+/**
+ * Calls a helper by its name, or by its id where it is newer than this package: arguments in `r1` to `r5`, which it
+ * destroys, and the result in `r0`.
+ */
+export const call = (helper: Helper | number): Instruction => {
+  const operands = new Operands(call)
+  return at(call, operands, { opcode: CALL, immediate: helperId(operands, helper) })
+}
+
+/** Calls a function of this program, made by `func`; or what is a number of slots beyond the next instruction. */
+export const callLocal = (name: string | number): Instruction => {
+  const operands = new Operands(callLocal)
+  return at(callLocal, operands, { opcode: CALL, src: calls.BPF_PSEUDO_CALL, ...operands.function(name) })
+}
 
 /** Calls a function of the kernel that programs of this type may call (a kfunc), by name. Kernel 5.13. */
-export const callKfunc = (name: string): Instruction =>
-  at(callKfunc, { opcode: CALL, src: calls.BPF_PSEUDO_KFUNC_CALL, reference: { _tag: "Kfunc", name } })
+export const callKfunc = (name: string): Instruction => {
+  const operands = new Operands(callKfunc)
+  const reference = { _tag: "Kfunc", name: operands.name("name", name) } as const
+  return at(callKfunc, operands, { opcode: CALL, src: calls.BPF_PSEUDO_KFUNC_CALL, reference })
+}
 
-/** `dst` = the address of a function of this program, for helpers that call it back, such as `loop`. Kernel 5.13. */
-export const ldFunc = (dst: Register, name: string): Instruction =>
-  at(ldFunc, {
+/**
+ * Calls the address in a register, as RFC 9669 has it. No version of Linux takes it; other machines for BPF do, and
+ * compilers write it for calls through pointers.
+ */
+export const callx = (dst: Register): Instruction => {
+  const operands = new Operands(callx)
+  return at(callx, operands, { opcode: INDIRECT_CALL, dst: operands.register("dst", dst) })
+}
+
+/**
+ * `dst` = the address of a function of this program, for helpers that call it back, such as `loop`; or of what is a number
+ * of slots beyond the first of this instruction. Kernel 5.13.
+ */
+export const ldFunc = (dst: Register, name: string | number): Instruction => {
+  const operands = new Operands(ldFunc)
+  const { immediate, reference } = operands.function(name)
+  return at(ldFunc, operands, {
     opcode: WIDE_LOAD,
-    dst: number(dst),
+    dst: operands.register("dst", dst),
     src: pseudo.BPF_PSEUDO_FUNC,
-    immediate: 0n,
-    reference: { _tag: "Function", name }
+    immediate: BigInt.asUintN(32, BigInt(immediate ?? 0)),
+    reference
   })
+}
 
 /** Ends the program, or returns from a function, with the value of `r0`. */
-export const exit = (): Instruction => at(exit, { opcode: EXIT })
+export const exit = (): Instruction => at(exit, undefined, { opcode: EXIT })

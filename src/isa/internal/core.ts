@@ -5,7 +5,7 @@ import { add, arsh, lsh, mov, rsh } from "./arithmetic.ts"
 import { call, ja, jne, label, scope } from "./control.ts"
 import type { Item } from "./item.ts"
 import { ldxdw, stdw } from "./memory.ts"
-import { at, type Immediate, number, type Register } from "./operand.ts"
+import { at, type Immediate, Operands, type Register } from "./operand.ts"
 import { sequence } from "./source.ts"
 
 const reference = (kind: CoreKind, type: string, member?: string, shape?: CoreShape): CoreReference => ({
@@ -64,21 +64,27 @@ export const coreEnumValue = (type: string, name: string): CoreReference => refe
 export const coreEnumExists = (type: string, name: string): CoreReference => reference("enumval_exists", type, name)
 
 /** `dst` = a number of the kernel's types, in 64 bits. It takes two slots. */
-export const lddwCore = (dst: Register, value: CoreReference): Instruction =>
-  at(lddwCore, { opcode: WIDE_LOAD, dst: number(dst), immediate: 0n, reference: value })
+export const lddwCore = (dst: Register, value: CoreReference): Instruction => {
+  const operands = new Operands(lddwCore)
+  const reference = operands.core("value", value)
+  return at(lddwCore, operands, { opcode: WIDE_LOAD, dst: operands.register("dst", dst), immediate: 0n, reference })
+}
 
 /**
  * `dst` = a member of 1, 2, 4 or 8 bytes, zero-extended, of the struct that `src` points to, which the verifier must
  * know: an argument of a `tracing` or `lsm` program, for one. Offset and size are the target kernel's. For other pointers
  * see `coreRead`.
  */
-export const coreLdx = (dst: Register, src: Register, type: string, member: string): Instruction =>
-  at(coreLdx, {
+export const coreLdx = (dst: Register, src: Register, type: string, member: string): Instruction => {
+  const operands = new Operands(coreLdx)
+  const field = coreFieldOffset(operands.name("type", type), operands.name("member", member))
+  return at(coreLdx, operands, {
     opcode: classes.BPF_LDX | modes.BPF_MEM | sizes.BPF_DW,
-    dst: number(dst),
-    src: number(src),
-    reference: { ...coreFieldOffset(type, member), access: true }
+    dst: operands.register("dst", dst),
+    src: operands.register("src", src),
+    reference: { ...field, access: true }
   })
+}
 
 /** The prefixes of a path at its arrows: `a->b.c->d` gives `a`, `a->b.c`, `a->b.c->d`. */
 const hops = (path: string): ReadonlyArray<string> => {

@@ -1,17 +1,20 @@
 import type { Instruction } from "../Instruction.ts"
+import type { Fault } from "./check.ts"
 import type { LazySource } from "./source.ts"
 
 /** A named place that jumps can go to. */
 export interface Label {
   readonly _tag: "Label"
   readonly name: string
+  /** @internal What is wrong with it. */
+  readonly fault?: Fault | undefined
   /** @internal */
   readonly source: LazySource | undefined
 }
 
 /** Items whose labels are their own. */
-export interface Scope {
-  readonly _tag: "Scope"
+export interface LabelScope {
+  readonly _tag: "LabelScope"
   readonly items: ReadonlyArray<Item>
 }
 
@@ -29,11 +32,13 @@ export interface FunctionItem {
 /** What a builder was given that no program can hold: `assemble` reports it. */
 export interface Mistake {
   readonly _tag: "Mistake"
+  readonly operand?: string | undefined
   readonly expected: string
   readonly actual: string
+  readonly cure?: string | undefined
   /** @internal */
   readonly source: LazySource | undefined
 }
 
 /** What programs are made of. */
-export type Item = Instruction | Label | Scope | FunctionItem | Mistake | ReadonlyArray<Item>
+export type Item = Instruction | Label | LabelScope | FunctionItem | Mistake | ReadonlyArray<Item>

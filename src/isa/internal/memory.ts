@@ -1,7 +1,8 @@
 // Loads and stores, wide immediates, and packet loads.
 import type { Instruction, MapHandle } from "../Instruction.ts"
-import { classes, modes, pseudo, sizes, WIDE_LOAD } from "../opcodes.ts"
-import { at, type Immediate, number, offsetOf, operand, type Register } from "./operand.ts"
+import { classes, modes, pseudo, sizes, sources, WIDE_LOAD } from "../opcodes.ts"
+import { INT32, type Range, UINT32, WORD32 } from "../immediates.ts"
+import { at, type Immediate, Operands, type Register } from "./operand.ts"
 import { named } from "./source.ts"
 
 /** `dst = *(src + offset)`, zero-extended. */
@@ -9,10 +10,15 @@ export type Load = (dst: Register, src: Register, offset: Immediate) => Instruct
 
 const load = (name: string, size: number, mode: number = modes.BPF_MEM): Load => {
   const opcode = classes.BPF_LDX | mode | size
-  const builder: Load = named(
-    name,
-    (dst, src, offset) => at(builder, { opcode, dst: number(dst), src: number(src), ...offsetOf(offset) })
-  )
+  const builder: Load = named(name, (dst, src, offset) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode,
+      dst: operands.register("dst", dst),
+      src: operands.register("src", src),
+      ...operands.offset(offset)
+    })
+  })
   return builder
 }
 
@@ -32,36 +38,47 @@ export const ldxsh: Load = load("ldxsh", sizes.BPF_H, modes.BPF_MEMSX)
 /** Loads 4 bytes, sign-extended to 64 bits. Kernel 6.6. */
 export const ldxsw: Load = load("ldxsw", sizes.BPF_W, modes.BPF_MEMSX)
 
-/** `*(dst + offset) = value`: the low bytes of a register, or an immediate. */
+/** `*(dst + offset) = value`: the low bytes of a register, or a number that as many bytes hold, signed or unsigned. */
 export type Store = (dst: Register, offset: Immediate, value: Register | number) => Instruction
 
-const store = (name: string, size: number): Store => {
+const store = (name: string, size: number, range: Range): Store => {
   const builder: Store = named(name, (dst, offset, value) => {
-    const { immediate, src } = operand(value)
-    const instructionClass = typeof value === "string" ? classes.BPF_STX : classes.BPF_ST
-    return at(builder, {
+    const operands = new Operands(builder)
+    const { from, ...rest } = operands.operand(value, { range })
+    const instructionClass = from === sources.BPF_X ? classes.BPF_STX : classes.BPF_ST
+    return at(builder, operands, {
       opcode: instructionClass | modes.BPF_MEM | size,
-      dst: number(dst),
-      src: src ?? 0,
-      immediate: immediate ?? 0,
-      ...offsetOf(offset)
+      dst: operands.register("dst", dst),
+      ...operands.offset(offset),
+      ...rest
     })
   })
   return builder
 }
 
 /** Stores 1 byte. */
-export const stb: Store = store("stb", sizes.BPF_B)
+export const stb: Store = store("stb", sizes.BPF_B, [-0x80, 0xff])
 /** Stores 2 bytes. */
-export const sth: Store = store("sth", sizes.BPF_H)
+export const sth: Store = store("sth", sizes.BPF_H, [-0x8000, 0xffff])
 /** Stores 4 bytes. */
-export const stw: Store = store("stw", sizes.BPF_W)
-/** Stores 8 bytes; an immediate is sign-extended. */
-export const stdw: Store = store("stdw", sizes.BPF_DW)
+export const stw: Store = store("stw", sizes.BPF_W, WORD32)
+/** Stores 8 bytes; an immediate is from -2^31 to 2^31 - 1. */
+export const stdw: Store = store("stdw", sizes.BPF_DW, INT32)
 
-/** `dst = value`, a 64-bit immediate. It takes two slots. */
-export const lddw = (dst: Register, value: bigint): Instruction =>
-  at(lddw, { opcode: WIDE_LOAD, dst: number(dst), immediate: value })
+/** `dst = value`, a 64-bit immediate, signed or unsigned. It takes two slots. */
+export const lddw = (dst: Register, value: bigint): Instruction => {
+  const operands = new Operands(lddw)
+  const isFitting = typeof value === "bigint" && value >= -(2n ** 63n) && value < 2n ** 64n
+  if (!isFitting) {
+    const cure = Number.isInteger(value) ? `write ${value}n` : undefined
+    operands.wrong("value", "a bigint from -2^63 to 2^64 - 1", value, cure)
+  }
+  return at(lddw, operands, {
+    opcode: WIDE_LOAD,
+    dst: operands.register("dst", dst),
+    immediate: isFitting ? value : 0n
+  })
+}
 
 /**
  * A map by the name under which it is given to `Program.load`, by a spec or what has a spec of that name, or by a handle,
@@ -73,45 +90,55 @@ export type MapOperand =
   | { readonly spec: { readonly name: string } }
   | MapHandle
 
-const mapReference = (map: MapOperand): Instruction["reference"] => {
-  if (typeof map === "string") return { _tag: "Map", name: map }
-  if (!("spec" in map)) return { _tag: "Map", name: map.name }
-  return "fd" in map ? { _tag: "Map", name: map.spec.name, handle: map } : { _tag: "Map", name: map.spec.name }
+const mapReference = (operands: Operands, map: MapOperand): Instruction["reference"] => {
+  const isObject = typeof map === "object" && map !== null
+  const spec: unknown = isObject ? ("spec" in map ? map.spec : map) : undefined
+  const name = typeof map === "string" ? map : (spec as { readonly name?: unknown } | null | undefined)?.name
+  if (typeof name !== "string" || name === "") {
+    operands.wrong("map", "a map's name, its spec, or what has one", map)
+    return undefined
+  }
+  return isObject && "spec" in map && "fd" in map ? { _tag: "Map", name, handle: map } : { _tag: "Map", name }
 }
 
 /** `dst` = a map, as helpers take it. */
-export const ldMapFd = (dst: Register, map: MapOperand): Instruction =>
-  at(ldMapFd, {
+export const ldMapFd = (dst: Register, map: MapOperand): Instruction => {
+  const operands = new Operands(ldMapFd)
+  return at(ldMapFd, operands, {
     opcode: WIDE_LOAD,
-    dst: number(dst),
+    dst: operands.register("dst", dst),
     src: pseudo.BPF_PSEUDO_MAP_FD,
     immediate: 0n,
-    reference: mapReference(map)
+    reference: mapReference(operands, map)
   })
+}
 
 /**
  * `dst` = the address of the byte at `offset` in the one value of an array map: how programs reach their global data,
  * without a look-up. Kernel 5.2.
  */
-export const ldMapValue = (dst: Register, map: MapOperand, offset = 0): Instruction =>
-  at(ldMapValue, {
+export const ldMapValue = (dst: Register, map: MapOperand, offset = 0): Instruction => {
+  const operands = new Operands(ldMapValue)
+  return at(ldMapValue, operands, {
     opcode: WIDE_LOAD,
-    dst: number(dst),
+    dst: operands.register("dst", dst),
     src: pseudo.BPF_PSEUDO_MAP_VALUE,
-    // The upper half is the offset. A broken one becomes a value that `assemble` reports.
-    immediate: Number.isInteger(offset) && offset >= 0 && offset <= 0xffffffff ? BigInt(offset) << 32n : 2n ** 64n,
-    reference: mapReference(map)
+    reference: mapReference(operands, map),
+    immediate: BigInt(operands.integer("offset", offset, UINT32)) << 32n // the upper half
   })
+}
 
 /** `dst` = the address of a variable of the kernel, by name (`bpf_prog_active`); per-CPU ones need a helper. Kernel 5.10. */
-export const ldKernelVariable = (dst: Register, name: string): Instruction =>
-  at(ldKernelVariable, {
+export const ldKernelVariable = (dst: Register, name: string): Instruction => {
+  const operands = new Operands(ldKernelVariable)
+  return at(ldKernelVariable, operands, {
     opcode: WIDE_LOAD,
-    dst: number(dst),
+    dst: operands.register("dst", dst),
     src: pseudo.BPF_PSEUDO_BTF_ID,
     immediate: 0n,
-    reference: { _tag: "KernelVariable", name }
+    reference: { _tag: "KernelVariable", name: operands.name("name", name) }
   })
+}
 
 /**
  * `r0` = the bytes at `offset` of the packet, from network byte order. Classic BPF's way to read packets: it needs the
@@ -120,10 +147,13 @@ export const ldKernelVariable = (dst: Register, name: string): Instruction =>
 export type PacketLoad = (offset: number) => Instruction
 
 const packetLoad = (name: string, size: number): PacketLoad => {
-  const builder: PacketLoad = named(
-    name,
-    (offset) => at(builder, { opcode: classes.BPF_LD | modes.BPF_ABS | size, immediate: offset })
-  )
+  const builder: PacketLoad = named(name, (offset) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode: classes.BPF_LD | modes.BPF_ABS | size,
+      immediate: operands.integer("offset", offset, INT32)
+    })
+  })
   return builder
 }
 
@@ -138,11 +168,14 @@ export const ldabsw: PacketLoad = packetLoad("ldabsw", sizes.BPF_W)
 export type IndirectPacketLoad = (src: Register, offset?: number) => Instruction
 
 const indirectPacketLoad = (name: string, size: number): IndirectPacketLoad => {
-  const builder: IndirectPacketLoad = named(
-    name,
-    (src, offset = 0) =>
-      at(builder, { opcode: classes.BPF_LD | modes.BPF_IND | size, src: number(src), immediate: offset })
-  )
+  const builder: IndirectPacketLoad = named(name, (src, offset = 0) => {
+    const operands = new Operands(builder)
+    return at(builder, operands, {
+      opcode: classes.BPF_LD | modes.BPF_IND | size,
+      src: operands.register("src", src),
+      immediate: operands.integer("offset", offset, INT32)
+    })
+  })
   return builder
 }
 

@@ -53,10 +53,32 @@ describe("encoding", () => {
   })
 
   it("writes an immediate of 32 bits signed or unsigned", () => {
-    const bytes = (immediate: number) => hex(Instruction.encode([Instruction.make({ opcode: 0xb7, immediate })]))
-    expect(bytes(-1)).toBe("b7000000ffffffff")
-    expect(bytes(0xffffffff)).toBe("b7000000ffffffff")
-    expect(bytes(-0x80000000)).toBe("b700000000000080")
+    const bytes = (immediate: number) => hex(Instruction.encode([Instruction.make({ opcode: 0xb4, immediate })]))
+    expect(bytes(-1)).toBe("b4000000ffffffff")
+    expect(bytes(0xffffffff)).toBe("b4000000ffffffff")
+    expect(bytes(-0x80000000)).toBe("b400000000000080")
+  })
+
+  it("refuses what the fields do not hold, or what extending the sign would change", () => {
+    const wrong: ReadonlyArray<Parameters<typeof Instruction.make>[0]> = [
+      { opcode: 0x57, immediate: 0xffffffff },
+      { opcode: 0x55, immediate: 0x80000000 },
+      { opcode: 0x7a, immediate: 0xffffffff },
+      { opcode: 0xb4, immediate: 2 ** 32 },
+      { opcode: 0xb4, immediate: 0.5 },
+      { opcode: 0xb4, immediate: Number.NaN },
+      { opcode: 0xb4, immediate: 1n },
+      { opcode: 256 },
+      { opcode: 0xb4, dst: 16 },
+      { opcode: 0xb4, src: -1 },
+      { opcode: 0xb4, offset: 0x8000 },
+      { opcode: WIDE, immediate: 2n ** 64n },
+      { opcode: WIDE, immediate: 1 }
+    ]
+    for (const parts of wrong) {
+      const encode = () => Instruction.encode([Instruction.make({ opcode: 0x95 }), Instruction.make(parts)])
+      expect(encode, JSON.stringify(parts, (_, v) => typeof v === "bigint" ? `${v}n` : v)).toThrow(/^instruction 1: /)
+    }
   })
 
   it("writes at an offset of a view and touches nothing else", () => {

@@ -104,7 +104,7 @@ describe("fields of a layout", () => {
     same(Snippets.writeField("r6", Record, "inner.kind", -1), Asm.stb("r6", 6, 255))
     same(Snippets.writeField("r6", Record, "count", "r1"), Asm.stw("r6", 8, "r1"))
     same(Snippets.writeField("r6", Record, "id", 0xffffffff), Asm.stw("r6", 0, -1))
-    same(Snippets.writeField("r6", Record, "time", -1), Asm.stdw("r6", 32, -1))
+    same(Snippets.writeField("r6", Record, "time", 2n ** 64n - 1n), Asm.stdw("r6", 32, -1))
   })
 
   it("that are none, or no integers, or too small for the number, are mistakes", () => {
@@ -117,7 +117,13 @@ describe("fields of a layout", () => {
       [Snippets.writeField("r6", Record, "id", 2 ** 32), "4294967296"],
       [Snippets.writeField("r6", Record, "inner.kind", 256), "256"],
       [Snippets.writeField("r6", Record, "id", 0.5), "0.5"],
-      [Snippets.writeField("r6", Record, "time", 2n ** 40n), "1099511627776"]
+      [Snippets.writeField("r6", Record, "time", 2n ** 40n), "1099511627776n"],
+      [Snippets.writeField("r6", Record, "id", -1), "-1"],
+      [Snippets.writeField("r6", Record, "on", 2), "2"],
+      [Snippets.writeField("r6", Record, "id", undefined as never), "undefined"],
+      [Snippets.writeField("r6", Record, "id", "r11" as never), "\"r11\""],
+      [Snippets.readField("r1", "r6", undefined as never, "id"), "undefined in place of a layout"],
+      [Snippets.readField("r1", "r6", Record, 7 as never), "7 in place of a path"]
     ]
     for (const [item, actual] of cases) expect(failure(item).actual).toBe(actual)
   })

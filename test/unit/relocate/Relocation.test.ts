@@ -292,7 +292,7 @@ describe("a patched program", () => {
       "a value BLUE",
       "a field of whole bytes",
       "a field of 1, 2, 4 or 8 bytes",
-      "32 bits (lddwCore takes 64)",
+      "a number from -2147483648 to 2147483647 (lddwCore takes 64 bits)",
       "an offset of 16 bits (add it to the register)",
       "a Func gone"
     ])
