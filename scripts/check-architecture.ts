@@ -1,6 +1,6 @@
 // Holds the code to docs/architecture.md: imports go down the floors only and never into another floor's internal/, koffi
-// stands behind one door, and Effect's barrel, which costs 300 ms at start, is never imported. Circles are the linter's
-// (import/no-cycle).
+// stands behind one door, bpf(2) is called in bpf/ alone, and Effect's barrel, which costs 300 ms at start, is never
+// imported. Circles are the linter's (import/no-cycle).
 import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -42,7 +42,11 @@ const problems: Array<string> = []
 
 for (const path of readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"))) {
   const folder = path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined
-  for (const specifier of importsOf(readFileSync(join(root, path), "utf8"))) {
+  const source = readFileSync(join(root, path), "utf8")
+  if (/\bbpf\.call\(/.test(source) && !["kernel", "bpf", "simulated"].includes(folder ?? "")) {
+    problems.push(`${path}: makes a call of bpf(2), each of which has its function in bpf/`)
+  }
+  for (const specifier of importsOf(source)) {
     if (specifier === "effect") problems.push(`${path}: imports the effect barrel`)
     if (specifier === "koffi" && !path.startsWith("kernel/internal/")) problems.push(`${path}: imports koffi`)
     if (!specifier.startsWith(".")) continue

@@ -175,17 +175,20 @@ export const perform = <C extends Command>(
 
 type Giving = { [C in Command]: typeof commands[C] extends { readonly gives: "descriptor" } ? C : never }[Command]
 
-/** Makes a call whose result is a descriptor, which is closed with the scope. `around` may make it more than once. */
+/**
+ * Makes a call whose result is a descriptor, which is closed with the scope. `around` may make it more than once, and read
+ * what the kernel wrote of one that failed.
+ */
 export const acquire = <C extends Giving>(
   kernel: KernelService,
   command: C,
   fields: Fields<C>,
   purpose: Purpose,
-  around: (call: () => number) => () => number = (call) => call
+  around: (prepared: Prepared<C>) => () => number = (prepared) => prepared.call
 ): Effect.Effect<Descriptor, SystemCallError, Scope.Scope> =>
   withLocalScope((owner) =>
     Effect.flatMap(
       prepare(kernel, command, fields),
-      (prepared) => Scope.provide(acquireDescriptor(kernel, callOf(command, purpose), around(prepared.call)), owner)
+      (prepared) => Scope.provide(acquireDescriptor(kernel, callOf(command, purpose), around(prepared)), owner)
     )
   )

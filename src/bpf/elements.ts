@@ -18,8 +18,6 @@ const SIZE_OF_NEXT = next_key.offset + next_key.size
 
 /** The calls on one map's key and value, which lie in two blocks. Each gives 0 or `-errno`. */
 export interface ElementCalls {
-  /** False from the moment that the scope begins to release any of this. */
-  readonly isLive: () => boolean
   /** BPF_MAP_LOOKUP_ELEM */
   readonly lookup: (flags: number) => number
   /** BPF_MAP_UPDATE_ELEM */
@@ -32,24 +30,28 @@ export interface ElementCalls {
   readonly next: (from: "start" | "key") => number
 }
 
-/** Prepares the calls. A map without keys (a queue) has a null pointer for its key. */
-export const acquireElementCalls = (
-  kernel: KernelService,
+/**
+ * Prepares the calls, in memory that `acquire` gives. A map without keys (a queue) has a null pointer for its key. While
+ * `isLive` says no they are EBADF: the descriptor's number may be another's by then.
+ */
+export const acquireElementCalls = <E, R>(
+  { bpf }: KernelService,
   fd: number,
-  place: { readonly key: Block; readonly isKeyed: boolean; readonly value: Block }
-): Effect.Effect<ElementCalls, SystemCallError, Scope.Scope> =>
+  { isKeyed, key, value }: { readonly key: Block; readonly isKeyed: boolean; readonly value: Block },
+  acquire: (size: number) => Effect.Effect<Block, E, R>,
+  isLive: () => boolean
+): Effect.Effect<ElementCalls, E, R> =>
   Effect.gen(function*() {
-    const { key, value } = place
-    const firstAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
-    const nextAttr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
-    const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
-    const keyPointer = place.isKeyed ? key : undefined
+    const firstAttr = yield* acquire(bpf_attr_map_elem.size)
+    const nextAttr = yield* acquire(bpf_attr_map_elem.size)
+    const attr = yield* acquire(bpf_attr_map_elem.size)
+    const keyPointer = isKeyed ? key : undefined
     fill(attr, bpf_attr_map_elem, { map_fd: fd, key: keyPointer, value })
     fill(firstAttr, bpf_attr_map_elem, { map_fd: fd, next_key: key })
     // The kernel has copied the old key before it writes the new one.
     fill(nextAttr, bpf_attr_map_elem, { map_fd: fd, key: keyPointer, next_key: key })
-    const { bpf } = kernel
     const call = (command: number, block: Block, size: number): number => {
+      if (!isLive()) return -errno.EBADF
       const result = bpf.call(command, block, size)
       return result === -errno.EINTR ? again(command, block, size) : result
     }
@@ -59,7 +61,6 @@ export const acquireElementCalls = (
     const FLAGS = flags.offset / 4
     const { u32 } = attr
     return {
-      isLive: () => attr.live, // acquired last, so released first
       lookup: (f) => {
         u32[FLAGS] = f
         return call(bpf_cmd.BPF_MAP_LOOKUP_ELEM, attr, SIZE_WITH_FLAGS)

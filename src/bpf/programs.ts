@@ -17,13 +17,38 @@ const whileAgain = (call: () => number) => (): number => {
   return result
 }
 
+/** Where the verifier writes its log. */
+export interface LogBuffer {
+  readonly block: Block
+  /** How much of the block it may use, in bytes. */
+  readonly size: number
+  /** 1: each instruction; 2: the state of registers too. */
+  readonly level: number
+  /** Set by a load: the size of the whole log with its NUL, since kernel 6.4; 0 before. */
+  trueSize: number
+}
+
 /** BPF_PROG_LOAD: a descriptor that is closed with the scope. */
 export const loadProgram = (
   kernel: KernelService,
   fields: Fields<"BPF_PROG_LOAD">,
-  purpose: Purpose
+  purpose: Purpose,
+  log?: LogBuffer
 ): Effect.Effect<Descriptor, SystemCallError, Scope.Scope> =>
-  acquire(kernel, "BPF_PROG_LOAD", fields, purpose, whileAgain)
+  log === undefined
+    ? acquire(kernel, "BPF_PROG_LOAD", fields, purpose, ({ call }) => whileAgain(call))
+    : acquire(
+      kernel,
+      "BPF_PROG_LOAD",
+      // The kernel writes the true size where so much is passed.
+      { ...fields, log_level: log.level, log_size: log.size, log_buf: log.block, log_true_size: 0 },
+      purpose,
+      ({ call, read }) => () => {
+        const result = whileAgain(call)()
+        log.trueSize = read("log_true_size")
+        return result
+      }
+    )
 
 /** What a program is run on, and how much room there is for what it leaves. */
 export interface TestRun {

@@ -24,12 +24,11 @@ import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { bpf_cmd } from "../abi/generated/enums.ts"
-import { bpf_attr_map_elem } from "../abi/generated/structs.ts"
 import { errno } from "../abi/errno.ts"
-import { fill } from "../kernel/attribute.ts"
+import { freezeMap } from "../bpf/maps.ts"
 import { listById } from "../bpf/objectIds.ts"
-import { acquireBlock, allOrNothing, run } from "../kernel/systemCall.ts"
+import { pinObject } from "../bpf/pins.ts"
+import { allOrNothing } from "../kernel/systemCall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
@@ -37,7 +36,6 @@ import { createMap } from "./internal/create.ts"
 import { type BpfMap, closedError, describe as describeSpec, handleOf } from "./internal/handle.ts"
 import { type Info, readInfo } from "./internal/info.ts"
 import * as Open from "./internal/open.ts"
-import { pinObject } from "../bpf/pins.ts"
 import type { MapMismatch } from "./MapError.ts"
 import type { Iterate, IterationError } from "./MapOperations.ts"
 
@@ -191,10 +189,4 @@ export const pin = (map: BpfMap, path: string): Effect.Effect<void, InvalidArgum
  * already, and ENOTSUPP or EPERM for kinds that cannot be frozen.
  */
 export const freeze = (map: BpfMap): Effect.Effect<void, SystemCallError, Kernel> =>
-  whenOpen(map, (kernel) =>
-    Effect.scoped(Effect.gen(function*() {
-      const attr = yield* acquireBlock(kernel, bpf_attr_map_elem.size)
-      const size = fill(attr, bpf_attr_map_elem, { map_fd: map.fd })
-      const what = { call: "bpf", command: "BPF_MAP_FREEZE", subject: describe(map.spec) }
-      yield* run(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_MAP_FREEZE, attr, size))
-    })))
+  whenOpen(map, (kernel) => freezeMap(kernel, map.fd, { subject: describe(map.spec) }))

@@ -2,6 +2,7 @@
 import { bpf_cmd } from "../../src/abi/generated/enums.ts"
 import { commandName } from "../../src/abi/names.ts"
 import { bpf_attr_get_id, bpf_attr_info } from "../../src/abi/generated/structs.ts"
+import { type Command, commands } from "../../src/bpf/command.ts"
 import { fill, readNumber } from "../../src/kernel/attribute.ts"
 import { type DoorCall, wrapCalls } from "../../src/kernel/doorCalls.ts"
 import type { Block, KernelService } from "../../src/kernel/Kernel.ts"
@@ -14,17 +15,10 @@ export interface Tracked {
   readonly alive: () => ReadonlyArray<string>
 }
 
-/** The commands beside BPF_MAP_CREATE and BPF_PROG_LOAD whose result is a new descriptor. */
-const givesDescriptor: ReadonlySet<number> = new Set([
-  bpf_cmd.BPF_OBJ_GET,
-  bpf_cmd.BPF_BTF_LOAD,
-  bpf_cmd.BPF_MAP_GET_FD_BY_ID,
-  bpf_cmd.BPF_PROG_GET_FD_BY_ID,
-  bpf_cmd.BPF_BTF_GET_FD_BY_ID,
-  bpf_cmd.BPF_LINK_GET_FD_BY_ID,
-  bpf_cmd.BPF_LINK_CREATE,
-  bpf_cmd.BPF_RAW_TRACEPOINT_OPEN
-])
+/** The commands whose result is a new descriptor. */
+const givesDescriptor: ReadonlySet<number> = new Set(
+  Object.entries(commands).flatMap(([name, facts]) => "gives" in facts ? [bpf_cmd[name as Command]] : [])
+)
 
 const idOffset = 4 // bpf_map_info.id and bpf_prog_info.id
 

@@ -1,13 +1,11 @@
 // Writing and removing many entries: BPF_MAP_UPDATE_BATCH and BPF_MAP_DELETE_BATCH, or one call per key.
 import * as Effect from "effect/Effect"
 import { errno } from "../../abi/errno.ts"
-import { bpf_cmd, bpf_map_update_flags } from "../../abi/generated/enums.ts"
-import { bpf_attr_batch } from "../../abi/generated/structs.ts"
-import { fill, readNumber } from "../../kernel/attribute.ts"
-import { acquireBlock, retrying } from "../../kernel/systemCall.ts"
+import { bpf_map_update_flags } from "../../abi/generated/enums.ts"
+import { acquireBatchCalls } from "../../bpf/elements.ts"
+import { acquireBlock } from "../../kernel/systemCall.ts"
 import type { Block } from "../../kernel/Kernel.ts"
 import { shown } from "../../kernel/validate.ts"
-import { setPointer } from "../../kernel/Memory.ts"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
 import * as Layout from "../../layout/Layout.ts"
 import { BatchError } from "../MapError.ts"
@@ -109,7 +107,7 @@ const runAll = (
     const valueBlock: Block | undefined = values === undefined
       ? undefined
       : yield* acquireBlock(kernel, chunk * valueSize)
-    const attr: Block = yield* acquireBlock(kernel, bpf_attr_batch.size)
+    const calls = yield* acquireBatchCalls(kernel, operation.batch, map.fd)
 
     const one = (row: number): number =>
       exclusively(elements, () => {
@@ -120,17 +118,17 @@ const runAll = (
     /** Sends rows `from` to `count` of the chunk: how many were done, and the result that ended it. */
     const batch = (from: number, count: number): readonly [done: number, result: number] => {
       const rows = count - from
-      const result = retrying(() => {
-        fill(attr, bpf_attr_batch, { count: rows, map_fd: map.fd, elem_flags: operation.flags })
-        setPointer(attr, bpf_attr_batch.fields.keys.offset, keyBlock, from * access.key.size)
-        if (valueBlock !== undefined) {
-          setPointer(attr, bpf_attr_batch.fields.values.offset, valueBlock, from * valueSize)
-        }
-        return kernel.bpf.call(bpf_cmd[operation.batch], attr, bpf_attr_batch.size)
+      const result = calls.call({
+        keys: keyBlock,
+        keysAt: from * access.key.size,
+        values: valueBlock,
+        valuesAt: from * valueSize,
+        count: rows,
+        elementFlags: operation.flags
       })
       if (result >= 0) return [rows, result]
       // Where a row fails, its number is written; where all is refused at once, the number stays what it was.
-      const told = readNumber(attr, bpf_attr_batch, "count")
+      const told = calls.count()
       return [told >= rows ? 0 : told, result]
     }
 

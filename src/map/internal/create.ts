@@ -1,21 +1,12 @@
 // BPF_MAP_CREATE, and what has to be there for it: BTF of its types, and a map as the template of inner ones.
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_btf_load, bpf_attr_map_create } from "../../abi/generated/structs.ts"
 import { mapTypes } from "../../abi/names.ts"
 import { errno } from "../../abi/errno.ts"
+import { loadBtf } from "../../bpf/btf.ts"
+import * as bpf from "../../bpf/maps.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
-import { fill } from "../../kernel/attribute.ts"
-import {
-  acquireBlock,
-  acquireDescriptor,
-  acquireFd,
-  type Call,
-  charged,
-  type Descriptor,
-  withLocalScope
-} from "../../kernel/systemCall.ts"
+import { type Descriptor, withLocalScope } from "../../kernel/systemCall.ts"
 import { checkInteger, checkName } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
@@ -55,12 +46,7 @@ const acquireTypes = (kernel: KernelService, spec: MapSpec) =>
     const layouts = typesOf(spec)
     if (layouts === undefined) return undefined
     const { bytes, key, value } = typeInfo(spec.name, layouts)
-    const blob = yield* acquireBlock(kernel, bytes.length)
-    blob.bytes.set(bytes)
-    const attr = yield* acquireBlock(kernel, bpf_attr_btf_load.size)
-    const size = fill(attr, bpf_attr_btf_load, { btf: blob, btf_size: bytes.length })
-    const what: Call = { call: "bpf", command: "BPF_BTF_LOAD", subject: `the types of ${describe(spec)}` }
-    const fd = yield* acquireFd(kernel, what, charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_BTF_LOAD, attr, size)))
+    const { fd } = yield* loadBtf(kernel, bytes, `the types of ${describe(spec)}`)
     return spec.vmlinuxValueType === undefined
       ? { btf_fd: fd, btf_key_type_id: key, btf_value_type_id: value }
       : { btf_fd: fd, btf_vmlinux_value_type_id: spec.vmlinuxValueType }
@@ -87,12 +73,10 @@ export const createMap = (
     if (invalid !== undefined) return yield* invalid
     if (spec.type === "ringbuf" || spec.type === "user_ringbuf") yield* checkRingSize(spec.maxEntries, kernel.pageSize)
     const features: ReadonlyArray<FeatureName> = featuresOf(spec)
-    const what: Call = { call: "bpf", command: "BPF_MAP_CREATE", subject: describe(spec), features }
     const types = yield* acquireTypes(kernel, spec)
     // The kernel copies what it needs of the template: it may go as soon as the map is made.
     const inner = spec.inner === undefined ? undefined : yield* createMap(kernel, spec.inner)
-    const attr = yield* acquireBlock(kernel, bpf_attr_map_create.size)
-    const size = fill(attr, bpf_attr_map_create, {
+    const created = bpf.createMap(kernel, {
       map_type: numberOf(spec.type),
       key_size: spec.keySize,
       value_size: spec.valueSize,
@@ -103,10 +87,6 @@ export const createMap = (
       inner_map_fd: inner?.fd,
       map_extra: spec.mapExtra === 0 ? undefined : spec.mapExtra,
       ...types
-    })
-    const create = charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_MAP_CREATE, attr, size))
-    return yield* Effect.mapError(
-      Scope.provide(acquireDescriptor(kernel, what, create), owner),
-      (error) => explained(spec, error)
-    )
+    }, { subject: describe(spec), features })
+    return yield* Effect.mapError(Scope.provide(created, owner), (error) => explained(spec, error))
   }))

@@ -1,10 +1,7 @@
 // What the kernel tells of a map, by its descriptor or its id.
-import * as Effect from "effect/Effect"
-import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_info, bpf_map_info } from "../../abi/generated/structs.ts"
+import type * as Effect from "effect/Effect"
 import { type MapType, mapTypes } from "../../abi/names.ts"
-import { fill, readNumber, readText } from "../../kernel/attribute.ts"
-import { acquireBlock, type Call, run } from "../../kernel/systemCall.ts"
+import { readObjectInfo } from "../../bpf/objectInfo.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
@@ -39,24 +36,16 @@ export const kindOf = (type: MapKind): MapKind => {
 
 /** Reads the info of a descriptor that is known to be a map's. */
 export const readInfo = (kernel: KernelService, fd: number, subject: string): Effect.Effect<Info, SystemCallError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const attr = yield* acquireBlock(kernel, bpf_attr_info.size)
-    const info = yield* acquireBlock(kernel, bpf_map_info.size)
-    const size = fill(attr, bpf_attr_info, { bpf_fd: fd, info_len: bpf_map_info.size, info })
-    const what: Call = { call: "bpf", command: "BPF_OBJ_GET_INFO_BY_FD", subject }
-    yield* run(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
-    const type = readNumber(info, bpf_map_info, "type")
-    return {
-      id: readNumber(info, bpf_map_info, "id"),
-      type,
-      kind: kindOf(type),
-      name: readText(info, bpf_map_info, "name"),
-      keySize: readNumber(info, bpf_map_info, "key_size"),
-      valueSize: readNumber(info, bpf_map_info, "value_size"),
-      maxEntries: readNumber(info, bpf_map_info, "max_entries"),
-      flags: readNumber(info, bpf_map_info, "map_flags"),
-      mapExtra: readNumber(info, bpf_map_info, "map_extra")
-    }
+  readObjectInfo(kernel, "map", { fd, subject }, ({ number, text }) => ({
+    id: number("id"),
+    type: number("type"),
+    kind: kindOf(number("type")),
+    name: text("name"),
+    keySize: number("key_size"),
+    valueSize: number("value_size"),
+    maxEntries: number("max_entries"),
+    flags: number("map_flags"),
+    mapExtra: number("map_extra")
   }))
 
 /** The spec that such a map was made from, as far as the kernel tells. */

@@ -5,23 +5,15 @@
 // as many places as a run may have keys.
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
-import { bpf_cmd, bpf_map_create_flags } from "../../abi/generated/enums.ts"
-import { bpf_attr_prog_load, bpf_attr_test } from "../../abi/generated/structs.ts"
+import type * as Scope from "effect/Scope"
+import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { errno } from "../../abi/errno.ts"
 import { programTypes } from "../../abi/names.ts"
 import { mman } from "../../abi/os.ts"
+import { pointTo, pointToText } from "../../bpf/command.ts"
+import { acquireRuns, loadProgram } from "../../bpf/programs.ts"
 import * as Asm from "../../isa/Asm.ts"
-import { fill } from "../../kernel/attribute.ts"
-import {
-  acquireBlock,
-  acquireFd,
-  acquireMapping,
-  type Call,
-  charged,
-  retrying,
-  withLocalScope
-} from "../../kernel/systemCall.ts"
+import { acquireMapping, retrying } from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { createMap } from "./create.ts"
@@ -149,27 +141,22 @@ const acquireProgram = (
   fds: ReadonlyMap<string, number>,
   subject: string
 ): Effect.Effect<number, SystemCallError, Scope.Scope> =>
-  withLocalScope(Effect.fnUntraced(function*(owner) {
-    const instructions = yield* acquireBlock(kernel, program.bytes.length)
-    instructions.bytes.set(program.bytes)
+  Effect.suspend(() => {
+    const bytes = program.bytes.slice()
+    const view = new DataView(bytes.buffer)
     for (const [name, slots] of program.maps) {
-      for (const slot of slots) instructions.view.setInt32(slot * 8 + 4, fds.get(name)!, true)
+      for (const slot of slots) view.setInt32(slot * 8 + 4, fds.get(name)!, true)
     }
-    const license = yield* acquireBlock(kernel, 8)
-    license.bytes.set(new TextEncoder().encode("GPL"))
-    const attr = yield* acquireBlock(kernel, bpf_attr_prog_load.size)
-    const size = fill(attr, bpf_attr_prog_load, {
+    const fields = {
       prog_type: programTypes.syscall,
-      insn_cnt: program.bytes.length / 8,
-      insns: instructions,
-      license,
+      insn_cnt: bytes.length / 8,
+      insns: pointTo(bytes),
+      license: pointToText("GPL"),
       prog_flags: BPF_F_SLEEPABLE,
       prog_name: new TextEncoder().encode("many")
-    })
-    const what: Call = { call: "bpf", command: "BPF_PROG_LOAD", subject, features: ["syscallProgram"] }
-    const load = charged(kernel, () => kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, attr, size))
-    return yield* Scope.provide(acquireFd(kernel, what, load), owner)
-  }))
+    }
+    return Effect.map(loadProgram(kernel, fields, { subject, features: ["syscallProgram"] }), ({ fd }) => fd)
+  })
 
 /** A loaded program and its array, mapped. */
 export interface ManyProgram extends Places {
@@ -213,8 +200,7 @@ export const acquireManyProgram = (
     if (Result.isFailure(assembled)) return yield* Effect.die(assembled.failure)
     const program = assembled.success
     const fd = yield* acquireProgram(kernel, program, new Map([["io", io.fd], ["map", map.fd]]), describe(map.spec))
-    const attr = yield* acquireBlock(kernel, bpf_attr_test.size)
-    const size = fill(attr, bpf_attr_test, { prog_fd: fd, cpu: 0 })
+    const { attr, call } = yield* acquireRuns(kernel, fd)
     const view = new DataView(mapping.buffer)
     return {
       ...places,
@@ -226,7 +212,7 @@ export const acquireManyProgram = (
         if (!attr.live) return -errno.EBADF
         view.setUint32(0, count, true)
         view.setUint32(FLAGS_AT, flags, true)
-        return retrying(() => kernel.bpf.call(bpf_cmd.BPF_PROG_TEST_RUN, attr, size))
+        return retrying(call)
       }
     }
   })

@@ -3,10 +3,8 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
-import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_batch } from "../../abi/generated/structs.ts"
-import { fill, readNumber } from "../../kernel/attribute.ts"
-import { acquireBlock, type Call, retrying, toError } from "../../kernel/systemCall.ts"
+import { acquireBatchCalls } from "../../bpf/elements.ts"
+import { acquireBlock, type Call, toError } from "../../kernel/systemCall.ts"
 import type { Block } from "../../kernel/Kernel.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
@@ -91,22 +89,13 @@ const byBatches = (access: Access<any, any>, { drains, most }: WalkOptions) =>
     const command = drains ? "BPF_MAP_LOOKUP_AND_DELETE_BATCH" : "BPF_MAP_LOOKUP_BATCH"
     // The cursor is a bucket's number in a hash table, and a key in other kinds.
     const cursor = yield* acquireBlock(kernel, Math.max(8, access.key.size))
-    const attr = yield* acquireBlock(kernel, bpf_attr_batch.size)
+    const calls = yield* acquireBatchCalls(kernel, command, map.fd)
     let buffers: Buffers = yield* acquireBuffers(access, capacityOf(access, most))
     let place: "start" | "middle" | "end" = "start"
 
     const call = (): number => {
       const { capacity, keys, values } = buffers
-      const size = fill(attr, bpf_attr_batch, {
-        in_batch: place === "start" ? undefined : cursor,
-        out_batch: cursor,
-        keys,
-        values,
-        count: capacity,
-        map_fd: map.fd,
-        flags: 0
-      })
-      return retrying(() => kernel.bpf.call(bpf_cmd[command], attr, size))
+      return calls.call({ from: place === "start" ? undefined : cursor, to: cursor, keys, values, count: capacity })
     }
     const next: Walk = Effect.suspend((): Walk => {
       if (place === "end") return Effect.undefined
@@ -123,7 +112,7 @@ const byBatches = (access: Access<any, any>, { drains, most }: WalkOptions) =>
         return Effect.fail(toError(kernel, what, result))
       }
       place = result < 0 ? "end" : "middle"
-      const count = readNumber(attr, bpf_attr_batch, "count")
+      const count = calls.count()
       if (count === 0) return place === "end" ? Effect.undefined : next
       return Effect.succeed({ count, keys: buffers.keys, values: buffers.values })
     })

@@ -1,14 +1,13 @@
 // What the kernel tells of a program, and how to get at one by its id or a descriptor of this process.
 import * as Effect from "effect/Effect"
-import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_info, bpf_prog_info } from "../../abi/generated/structs.ts"
+import { bpf_prog_info } from "../../abi/generated/structs.ts"
 import { type AttachType, type ProgramType, programTypes } from "../../abi/names.ts"
-import { fill, readNumber, readText } from "../../kernel/attribute.ts"
 import { acquireById } from "../../bpf/objectIds.ts"
+import { type ObjectInfo, readObjectInfo } from "../../bpf/objectInfo.ts"
 import { acquirePinned } from "../../bpf/pins.ts"
-import { acquireBlock, acquireDescriptor, type Call, type Descriptor, run } from "../../kernel/systemCall.ts"
+import { acquireDescriptor, type Call, type Descriptor } from "../../kernel/systemCall.ts"
 import { checkInteger } from "../../kernel/validate.ts"
-import type { Block, KernelService } from "../../kernel/Kernel.ts"
+import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
 import type { Program } from "../Program.ts"
 import { handle } from "./handle.ts"
@@ -50,27 +49,23 @@ const names = new Map<number, ProgramType>(
 
 const hex = (bytes: Uint8Array): string => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")
 
-const bigintAt = (info: Block, name: "load_time" | "run_time_ns" | "run_cnt"): bigint =>
-  info.view.getBigUint64(bpf_prog_info.fields[name].offset, true)
-
-const parseInfo = (info: Block): Info => {
-  const number = (name: keyof typeof bpf_prog_info["fields"]) => readNumber(info, bpf_prog_info, name)
+const parseInfo = ({ bigint, block, number, text }: ObjectInfo<"program">): Info => {
   const { gpl_compatible, tag } = bpf_prog_info.fields
   return {
     id: number("id"),
     type: names.get(number("type")) ?? number("type"),
-    name: readText(info, bpf_prog_info, "name"),
-    tag: hex(info.bytes.slice(tag.offset, tag.offset + tag.size)),
+    name: text("name"),
+    tag: hex(block.bytes.slice(tag.offset, tag.offset + tag.size)),
     translatedSize: number("xlated_prog_len"),
     compiledSize: number("jited_prog_len"),
-    loadTime: bigintAt(info, "load_time"),
+    loadTime: bigint("load_time"),
     userId: number("created_by_uid"),
-    isGplCompatible: ((info.view.getUint32(gpl_compatible.offset, true) >>> gpl_compatible.shift) & 1) === 1,
+    isGplCompatible: ((block.view.getUint32(gpl_compatible.offset, true) >>> gpl_compatible.shift) & 1) === 1,
     maps: number("nr_map_ids"),
     btfId: number("btf_id"),
     sourceLines: number("nr_line_info"),
-    runTime: bigintAt(info, "run_time_ns"),
-    runCount: bigintAt(info, "run_cnt"),
+    runTime: bigint("run_time_ns"),
+    runCount: bigint("run_cnt"),
     verifiedInstructions: number("verified_insns")
   }
 }
@@ -87,15 +82,12 @@ export const readInfo = (
   fd: number,
   subject: string
 ): Effect.Effect<Info, InvalidArgument | SystemCallError> =>
-  Effect.scoped(Effect.gen(function*() {
-    const attr = yield* acquireBlock(kernel, bpf_attr_info.size)
-    const info = yield* acquireBlock(kernel, bpf_prog_info.size)
-    const size = fill(attr, bpf_attr_info, { bpf_fd: fd, info_len: bpf_prog_info.size, info })
-    const what: Call = { call: "bpf", command: "BPF_OBJ_GET_INFO_BY_FD", subject }
-    yield* run(kernel, what, () => kernel.bpf.call(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, attr, size))
-    if (readNumber(attr, bpf_attr_info, "info_len") < LEAST_LENGTH) return yield* notAProgram("one of another object")
-    return parseInfo(info)
-  }))
+  Effect.flatMap(
+    readObjectInfo(kernel, "program", { fd, subject }, (info) =>
+      info.length < LEAST_LENGTH ? undefined : parseInfo(info)),
+    (info) =>
+      info === undefined ? Effect.fail(notAProgram("one of another object")) : Effect.succeed(info)
+  )
 
 /** A program as the caller takes it to be. */
 interface Expected<T extends ProgramType, A extends AttachType | undefined> {

@@ -1,8 +1,5 @@
 import * as Effect from "effect/Effect"
-import { bpf_cmd } from "../../abi/generated/enums.ts"
-import { bpf_attr_test } from "../../abi/generated/structs.ts"
-import { fill, readNumber } from "../../kernel/attribute.ts"
-import { acquireBlock, run, runOnce } from "../../kernel/systemCall.ts"
+import { testRunProgram } from "../../bpf/programs.ts"
 import { checkInteger } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
@@ -27,9 +24,6 @@ export interface TestRunResult {
   readonly data: Uint8Array
 }
 
-/** A signal ends a repeated run between two of its runs. Starting all over would run the program too often. */
-const INTERRUPTED = "A signal came before all repetitions were done: some of them have run"
-
 /** A program may grow its packet; the kernel's own limit for test runs is a page. */
 const HEADROOM = 512
 
@@ -38,38 +32,14 @@ export const runTest = (
   program: { readonly fd: number; readonly name: string; readonly type: string },
   input: TestRunInput
 ): Effect.Effect<TestRunResult, InvalidArgument | SystemCallError> =>
-  Effect.scoped(Effect.gen(function*() {
+  Effect.gen(function*() {
     const { context, data, repeat } = input
     const invalid = repeat === undefined ? undefined : checkInteger("repeat", repeat, 1, 0x7fffffff)
     if (invalid !== undefined) return yield* invalid
-    const attr = yield* acquireBlock(kernel, bpf_attr_test.size)
-    const contextIn = context === undefined ? undefined : yield* acquireBlock(kernel, context.length)
-    contextIn?.bytes.set(context!)
-    const dataIn = data === undefined ? undefined : yield* acquireBlock(kernel, data.length)
-    dataIn?.bytes.set(data!)
-    const dataOut = data === undefined ? undefined : yield* acquireBlock(kernel, data.length + HEADROOM)
-    const size = fill(attr, bpf_attr_test, {
-      prog_fd: program.fd,
-      data_size_in: data?.length,
-      data_size_out: dataOut?.size,
-      data_in: dataIn,
-      data_out: dataOut,
-      repeat,
-      ctx_size_in: context?.length,
-      ctx_in: contextIn
-    })
-    const what = { call: "bpf", command: "BPF_PROG_TEST_RUN", subject: `${program.type} program "${program.name}"` }
-    const call = () => kernel.bpf.call(bpf_cmd.BPF_PROG_TEST_RUN, attr, Math.max(size, duration))
-    if (repeat === undefined || repeat === 1) yield* run(kernel, what, call)
-    else yield* runOnce(kernel, what, call, INTERRUPTED)
-    return {
-      returnValue: readNumber(attr, bpf_attr_test, "retval"),
-      duration: readNumber(attr, bpf_attr_test, "duration"),
-      data: dataOut === undefined
-        ? new Uint8Array(0)
-        : dataOut.bytes.slice(0, readNumber(attr, bpf_attr_test, "data_size_out"))
-    }
-  }))
-
-/** The kernel writes results up to this field, so at least as much is passed. */
-const duration = bpf_attr_test.fields.duration.offset + bpf_attr_test.fields.duration.size
+    const dataRoom = data === undefined ? undefined : data.length + HEADROOM
+    return yield* testRunProgram(
+      kernel,
+      { program: program.fd, data, dataRoom, context, repeat },
+      { subject: `${program.type} program "${program.name}"` }
+    )
+  })

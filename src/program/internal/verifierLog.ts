@@ -1,9 +1,8 @@
 // The log that the verifier writes of a program that it rejects: how much room it gets, and what of it is kept.
 import { errno } from "../../abi/errno.ts"
-import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
-import { readNumber } from "../../kernel/attribute.ts"
+import type { LogBuffer } from "../../bpf/programs.ts"
 import { isExpected } from "../../kernel/Features.ts"
-import type { Block, KernelService } from "../../kernel/Kernel.ts"
+import type { KernelService } from "../../kernel/Kernel.ts"
 
 /** The most that is kept of a log. Kernels before 5.18 take no larger buffer (UINT_MAX >> 8). */
 export const MOST_KEPT = (1 << 24) - 1
@@ -25,22 +24,20 @@ export interface VerifierLog {
   readonly isCutAtEnd: boolean
 }
 
-/** What a load has left in its log's buffer, of which it used `size` bytes. */
+/** What a load has left in its log's buffer. */
 export const readLog = (
   kernel: KernelService,
-  attr: Block,
-  log: Block,
-  size: number,
+  { block, size, trueSize: told }: Pick<LogBuffer, "block" | "size" | "trueSize">,
   error: number
 ): VerifierLog => {
-  const zero = log.bytes.indexOf(0)
+  const zero = block.bytes.indexOf(0)
   const end = zero < 0 ? size : zero
   const isCut = error === errno.ENOSPC
   const rotates = isExpected(kernel.version, "logTrueSize")
-  const trueSize = isCut && rotates ? readNumber(attr, bpf_attr_prog_load, "log_true_size") : end + 1
+  const trueSize = isCut && rotates ? told : end + 1
   const start = Math.max(0, end - MOST_KEPT)
   return {
-    logBytes: log.bytes.slice(start, end),
+    logBytes: block.bytes.slice(start, end),
     missingBytes: start + Math.max(0, trueSize - 1 - end),
     isCutAtEnd: isCut && !rotates
   }
