@@ -267,6 +267,9 @@ const right: ReadonlyArray<Omit<Case, "reason">> = [
   }
 ]
 
+/** All programs of this specification, right and wrong, for the test that changes programs. */
+export const rejectionCases: ReadonlyArray<Omit<Case, "reason">> = [...wrong, ...right]
+
 const load = ({ body, type }: Omit<Case, "reason">) =>
   Effect.gen(function*() {
     const hash = yield* HashMap.make({ name: "hash", key: Layout.u32, value: Layout.u64, maxEntries: 1 })

@@ -1,42 +1,51 @@
-// What is checked when a program is loaded, in the manner of the kernel's verifier and with its words. It knows less than
-// the verifier does: where it is in doubt it accepts, and what is wrong then is still caught as the program runs.
+// What is checked when a program is loaded, in the manner of the kernel's verifier, in its order and with its words. It
+// knows less than the verifier does: where it is in doubt it accepts, and what is wrong then is still caught as the program
+// runs.
 import { helperNameOf } from "../../isa/print.ts"
 import { CALL, calls } from "../../isa/opcodes.ts"
 import { logLine } from "./verifier/logLine.ts"
 import { explore, type Explored } from "./verifier/explore.ts"
 import { Rejected, type Subject } from "./verifier/path.ts"
-import { checkStructure, reject, type Rejection } from "./verifier/structure.ts"
+import { checkInstructions, checkReach, checkStructure, reject, type Rejection } from "./verifier/structure.ts"
 
 export type { Subject } from "./verifier/path.ts"
 export type { Rejection } from "./verifier/structure.ts"
 
-/** Helpers that do not exist, or not here; and kernel functions, which do not exist here at all. */
-const checkCallees = ({ code, helpers }: Subject): Rejection | undefined => {
+/** Kernel functions do not exist here; the kernel looks for them before anything else. */
+const checkKernelFunctions = ({ code }: Subject): Rejection | undefined => {
   for (let pc = 0; pc < code.length; pc++) {
-    if (code.opcodes[pc] !== CALL || code.src[pc] === calls.BPF_PSEUDO_CALL) continue
+    if (code.opcodes[pc] !== CALL || code.src[pc] !== calls.BPF_PSEUDO_KFUNC_CALL) continue
     const id = code.immediates[pc]!
-    if (code.src[pc] === calls.BPF_PSEUDO_KFUNC_CALL) {
-      return reject(logLine(code, pc), `the simulated kernel has no kernel functions: kernel-function#${id}`)
-    }
-    if (helpers.has(id)) continue
-    const name = helperNameOf(id)
-    return reject(
-      logLine(code, pc),
-      name === undefined ? `invalid func unknown#${id}` : `the simulated kernel has no helper ${name}#${id}`
-    )
+    if (id === 0 && code.offsets[pc] === 0) continue
+    const why = reject(logLine(code, pc), `the simulated kernel has no kernel functions: kernel-function#${id}`)
+    // An offset is for functions of modules, by an array of descriptors.
+    return code.offsets[pc] === 0 ? why : { ...why, errno: "EPROTO" }
   }
   return undefined
 }
 
-/** What is wrong with a program, or what was learnt of it. `follow` is false where its paths are not looked at. */
-export const check = (subject: Subject, follow: boolean): Rejection | Explored => {
-  const wrong = checkStructure(subject.code, follow) ?? checkCallees(subject)
+/** Helpers that the kernel has and this one has not: said at once, wherever the call stands. */
+const checkHelpers = ({ code, helpers }: Subject): Rejection | undefined => {
+  for (let pc = 0; pc < code.length; pc++) {
+    if (code.opcodes[pc] !== CALL || code.src[pc] !== 0) continue
+    const id = code.immediates[pc]!
+    const name = helperNameOf(id)
+    if (name === undefined || helpers.has(id)) continue
+    return reject(logLine(code, pc), `the simulated kernel has no helper ${name}#${id}`)
+  }
+  return undefined
+}
+
+/** What is wrong with a program, or what was learnt of it. */
+export const check = (subject: Subject): Rejection | Explored => {
+  const { code } = subject
+  const wrong = checkKernelFunctions(subject) ?? checkStructure(code) ?? checkInstructions(subject) ?? checkReach(code)
   if (wrong !== undefined) return wrong
-  if (!follow) return { contextSize: 0 }
   try {
-    return explore(subject)
+    const explored = explore(subject)
+    return checkHelpers(subject) ?? explored
   } catch (error) {
     if (!(error instanceof Rejected)) throw error
-    return { ...reject(...error.lines), errno: "EACCES" }
+    return { ...reject(...error.lines), errno: error.errno }
   }
 }

@@ -4,7 +4,7 @@ import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
 import { programTypes } from "../../abi/names.ts"
 import { pseudo } from "../../isa/opcodes.ts"
 import { type Attr, isName, nameOf } from "./attr.ts"
-import { check } from "./check.ts"
+import { check, type Rejection } from "./check.ts"
 import { decode } from "./interpreter/code.ts"
 import type { SimulatedMap } from "./maps.ts"
 import { addressOf, viewOf } from "./memory.ts"
@@ -43,32 +43,41 @@ const readString = (state: KernelState, address: bigint, most: number): string =
   return new TextDecoder().decode(bytes.subarray(0, Math.max(0, bytes.indexOf(0))))
 }
 
-/** The maps that wide loads name, by slot, and the addresses that they load. */
-const resolveMaps = (state: KernelState, attr: Attr) => {
+/** What wide loads name, by slot: the maps and the addresses that they load, and what is wrong with those that name none. */
+const resolveLoads = (state: KernelState, attr: Attr) => {
   const maps = new Map<number, { readonly map: SimulatedMap; readonly value: number | undefined }>()
-  let wrong: { readonly log: string; readonly error: number } | undefined
+  const wrong = new Map<number, Rejection>()
   const fdArray = attr.address(bpf_attr_prog_load.fields.fd_array)
   const fdAt = (index: number): number => viewOf(state.memory.read(fdArray + BigInt(index * 4), 4)).getInt32(0, true)
+  const refuse = (slot: number, errno: Rejection["errno"], why: string): bigint => {
+    wrong.set(slot, { log: `${why}\n`, errno })
+    return 0n
+  }
   const resolve = (src: number, immediate: bigint, slot: number): bigint => {
+    const low = Number(immediate & 0xffffffffn)
+    if (src === pseudo.BPF_PSEUDO_BTF_ID) {
+      return refuse(slot, "EINVAL", `ldimm64 insn specifies invalid btf_id ${low}.`)
+    }
     const isIndex = src === pseudo.BPF_PSEUDO_MAP_IDX || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE
     const isValue = src === pseudo.BPF_PSEUDO_MAP_VALUE || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE
     if (!isIndex && !isValue && src !== pseudo.BPF_PSEUDO_MAP_FD) return immediate
-    const low = Number(immediate & 0xffffffffn)
+    if (isIndex && fdArray === 0n) return refuse(slot, "EPROTO", "fd_idx without fd_array is invalid")
     const offset = Number(immediate >> 32n)
     const map = state.descriptors.get(isIndex ? fdAt(low) : low, "Map")
-    if (map === undefined) {
-      wrong ??= { log: `fd ${low} is not pointing to valid bpf_map\n`, error: errno.EBADF }
-      return 0n
-    }
+    if (map === undefined) return refuse(slot, "EBADF", `fd ${low} is not pointing to valid bpf_map`)
     maps.set(slot, { map, value: isValue ? offset : undefined })
     if (!isValue) return addressOf(map.pointer)
-    if (map.directValue === undefined) wrong ??= { log: "invalid map with value pseudo\n", error: errno.EINVAL }
-    else if (offset >= map.attributes.valueSize && map.arena === undefined) {
-      wrong ??= { log: `direct value access with off ${offset} is beyond the value\n`, error: errno.EINVAL }
+    if (map.directValue === undefined) {
+      return refuse(slot, "EINVAL", "no direct value access support for this map type")
     }
-    return (map.directValue ?? 0n) + BigInt(offset)
+    if (offset >= 2 ** 29) return refuse(slot, "EINVAL", `direct value offset of ${offset} is not allowed`)
+    if (offset >= map.attributes.valueSize && map.arena === undefined) {
+      const size = map.attributes.valueSize
+      return refuse(slot, "EINVAL", `invalid access to map value pointer, value_size=${size} off=${offset}`)
+    }
+    return map.directValue + BigInt(offset)
   }
-  return { maps, resolve, wrong: () => wrong }
+  return { maps, resolve, wrong }
 }
 
 /** BPF_PROG_LOAD */
@@ -80,17 +89,13 @@ export const loadProgram = (state: KernelState, attr: Attr): number => {
   if (nameOf(programTypes, type) === undefined || !isName(name)) return -errno.EINVAL
   if (count === 0 || count > MOST_SLOTS) return -errno.E2BIG
   readString(state, attr.address(f.license), 128)
-  const { maps, resolve, wrong } = resolveMaps(state, attr)
+  const { maps, resolve, wrong } = resolveLoads(state, attr)
   const code = decode(name, state.memory.read(attr.address(f.insns), count * 8), resolve)
-  const refused = wrong()
-  if (refused !== undefined) return writeLog(state, attr, refused.log, refused.error)
   const attachType = attr.u32(f.expected_attach_type)
   const { allowsUnwrittenStack, followsPaths } = state.verifier
-  const checked = check(
-    { code, type, attachType, maps, helpers: state.helperIds, allowsUnwrittenStack },
-    followsPaths
-  )
-  if ("log" in checked) return writeLog(state, attr, checked.log, errno[checked.errno ?? "EINVAL"])
+  const subject = { code, type, attachType, maps, wrongLoads: wrong, helpers: state.helperIds, allowsUnwrittenStack }
+  const checked = followsPaths ? check(subject) : wrong.values().next().value ?? { contextSize: 0 }
+  if ("log" in checked) return writeLog(state, attr, checked.log, errno[checked.errno])
   const held = [...new Set([...maps.values()].map(({ map }) => map))]
   return state.descriptors.open({
     _tag: "Program",

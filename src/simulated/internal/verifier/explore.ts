@@ -16,13 +16,14 @@ import { isGoto, isJump, targetOf } from "../interpreter/code.ts"
 import { branch } from "./branches.ts"
 import { logLine } from "./logLine.ts"
 import { callHelper } from "./helperCalls.ts"
-import { effects, liveness, meetingPoints } from "./liveness.ts"
+import { effects } from "./effects.ts"
+import { liveness, meetingPoints } from "./liveness.ts"
 import { checkAccess } from "./memoryAccess.ts"
-import { type Path, Rejected, type Subject } from "./path.ts"
+import { type Errno, type Path, Rejected, type Subject } from "./path.ts"
 import { arithmetic } from "./pointers.ts"
 import { checkReturn } from "./returns.ts"
 import * as Scalar from "./scalar.ts"
-import { wrongInstruction } from "./structure.ts"
+import { malformed, wrongOperand } from "./structure.ts"
 import {
   anything,
   copyState,
@@ -96,8 +97,11 @@ class Explorer implements Path {
 
   readonly newId = (): number => ++this.ids
 
-  readonly reject = (...lines: ReadonlyArray<string>): never => {
-    throw new Rejected([...this.trace.map((pc) => logLine(this.code, pc)), ...lines], "EACCES")
+  readonly reject = (...lines: ReadonlyArray<string>): never => this.refuse("EACCES", lines)
+  readonly invalid = (...lines: ReadonlyArray<string>): never => this.refuse("EINVAL", lines)
+
+  private refuse(errno: Errno, lines: ReadonlyArray<string>): never {
+    throw new Rejected([...this.trace.map((pc) => logLine(this.code, pc)), ...lines], errno)
   }
 
   /** Follows everything. Throws `Rejected`. */
@@ -139,7 +143,7 @@ class Explorer implements Path {
       while (this.step()) {
         if (++this.processed > MOST_INSTRUCTIONS) {
           this.trace.length = 0
-          this.reject(`BPF program is too large. Processed ${this.processed} insn`)
+          this.refuse("E2BIG", [`BPF program is too large. Processed ${this.processed} insn`])
         }
         // Most of the work on one path is a loop that does not end; on many, it is their number.
         if (this.processed > PATIENCE && this.state.length < this.processed / 2) {
@@ -173,11 +177,30 @@ class Explorer implements Path {
     state.length++
     if (this.visited[pc] === 0) {
       this.visited[pc] = 1
-      const wrong = wrongInstruction(this.code, pc)
-      if (wrong !== undefined) this.reject(wrong)
+      this.checkFields(pc)
     }
     this.checkReads(pc)
     return this.execute(pc)
+  }
+
+  /** The fields of an instruction, when a path leads to it first: in dead code they may be anything. */
+  private checkFields(pc: number): void {
+    const { code } = this
+    const wrong = malformed(code, pc)
+    if (wrong !== undefined) {
+      // Of a comparison, the kernel looks at the register first.
+      if (wrong.startsWith("BPF_JMP/")) this.checkRegister(code.dst[pc]!)
+      this.invalid(wrong)
+    }
+    const operand = wrongOperand(code, pc)
+    if (operand === undefined) return
+    if (!operand.why.endsWith("is invalid")) this.checkReads(pc)
+    this.refuse(operand.errno, [operand.why])
+  }
+
+  private checkRegister(r: number): void {
+    if (r > 10) this.invalid(`R${r} is invalid`)
+    if (this.frame.registers[r]!.kind === "none") this.reject(`R${r} !read_ok`)
   }
 
   private checkReads(pc: number): void {
@@ -211,7 +234,7 @@ class Explorer implements Path {
         if (isStateWithin(old, state, "within", live)) return false
         this.widen(old, live(state.frames.length - 1))
       } else if (isStateWithin(old, state, "exact", live)) {
-        this.reject(`infinite loop detected at insn ${state.pc}`)
+        this.invalid(`infinite loop detected at insn ${state.pc}`)
       }
     }
     // As the verifier, not every state is kept: a short loop would cost more to compare than to follow.
@@ -297,7 +320,7 @@ class Explorer implements Path {
   private packetLoad(): void {
     const { registers } = this.frame
     if (registers[6]!.kind !== "ctx" && registers[6]!.kind !== "anything") {
-      this.reject("at the time of BPF_LD_ABS|IND R6 != pointer to skb")
+      this.invalid("at the time of BPF_LD_ABS|IND R6 != pointer to skb")
     }
     registers[0] = unknownNumber
     for (let r = 1; r <= 5; r++) registers[r] = none
@@ -340,7 +363,7 @@ class Explorer implements Path {
       state.mayGotoDepth++
       return true
     }
-    if (!isJump(opcode)) return this.reject(`unknown opcode ${opcode.toString(16)}`)
+    if (!isJump(opcode)) return this.invalid(`unknown opcode ${opcode.toString(16)}`)
     const other = branch(this, pc)
     if (other !== undefined) this.later(other)
     return true
@@ -350,9 +373,9 @@ class Explorer implements Path {
     const { code, state } = this
     const id = code.immediates[pc]!
     if (code.src[pc] === calls.BPF_PSEUDO_CALL) {
-      if (state.locked) this.reject("function calls are not allowed while holding a lock")
+      if (state.locked) this.invalid("function calls are not allowed while holding a lock")
       if (state.frames.length >= MOST_FRAMES) {
-        this.reject(`the call stack of ${MOST_FRAMES + 1} frames is too deep !`)
+        this.refuse("E2BIG", [`the call stack of ${MOST_FRAMES + 1} frames is too deep`])
       }
       const { registers } = this.frame
       const callee = makeFrame(state.frames.length, pc + 1 + id, pc + 1, this.allowsUnwrittenStack)
@@ -375,7 +398,7 @@ class Explorer implements Path {
     if (state.frames.length > 1) {
       const { returnTo } = this.frame
       if (returned.kind === "stack" && returned.frame === state.frames.length - 1) {
-        this.reject("cannot return stack pointer to the caller")
+        this.invalid("cannot return stack pointer to the caller")
       }
       state.frames.pop()
       this.frame.registers[0] = returned
@@ -383,12 +406,12 @@ class Explorer implements Path {
       return true
     }
     for (const [id, instruction] of state.references) {
-      this.reject(
+      this.invalid(
         `Unreleased reference id=${id} alloc_insn=${instruction}`,
         "BPF_EXIT instruction in main prog would lead to reference leak"
       )
     }
-    if (state.locked) this.reject("BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region")
+    if (state.locked) this.invalid("BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region")
     if (!callbackFrame) checkReturn(this, returned)
     return false
   }

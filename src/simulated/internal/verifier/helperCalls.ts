@@ -118,7 +118,7 @@ const checkArgument = (
       return
     case "n":
       if (given.kind === "anything") return
-      if (given.kind !== "scalar" || !Scalar.isConstant(given.scalar)) path.reject(`R${r} is not a known constant`)
+      if (given.kind !== "scalar" || !Scalar.isConstant(given.scalar)) path.invalid(`R${r} is not a known constant'`)
       call.constant = given.scalar.tnum.value
       return
     case "l":
@@ -184,8 +184,8 @@ export const release = (path: Path, reference: number): void => {
 const lock = (path: Path, id: number): void => {
   const { state } = path
   const locks = id === bpf_func_id.BPF_FUNC_spin_lock
-  if (locks && state.locked) path.reject("Locking two bpf_spin_locks are not allowed")
-  if (!locks && !state.locked) path.reject("bpf_spin_unlock without taking a lock")
+  if (locks && state.locked) path.invalid("Locking two bpf_spin_locks are not allowed")
+  if (!locks && !state.locked) path.invalid("bpf_spin_unlock without taking a lock")
   state.locked = locks
 }
 
@@ -196,14 +196,14 @@ export const callHelper = (path: Path, id: number): void => {
   const prototype = prototypeOf(id)
   const call: Call = { map: undefined, released: 0, constant: undefined }
   const isLock = id === bpf_func_id.BPF_FUNC_spin_lock || id === bpf_func_id.BPF_FUNC_spin_unlock
-  if (state.locked && !isLock) path.reject("function calls are not allowed while holding a lock")
+  if (state.locked && !isLock) path.invalid("function calls are not allowed while holding a lock")
   for (let index = 0; index < (prototype?.arguments.length ?? 0); index++) {
     checkArgument(path, prototype!, index, registers, call)
   }
   if (call.map !== undefined) checkMap(path, id, call.map)
   if (isLock) lock(path, id)
   if (id === bpf_func_id.BPF_FUNC_tail_call && state.references.size > 0) {
-    path.reject("tail_call would lead to reference leak")
+    path.invalid("tail_call would lead to reference leak")
   }
   const before = [...registers]
   if (call.released !== 0) release(path, call.released)
@@ -247,5 +247,5 @@ const checkMap = (path: Path, id: number, map: SimulatedMap): void => {
   const generic = id === bpf_func_id.BPF_FUNC_map_lookup_elem || id === bpf_func_id.BPF_FUNC_map_update_elem ||
     id === bpf_func_id.BPF_FUNC_map_delete_elem
   const bad = wanted === undefined ? generic && reserved.has(type) && !(type === "stack_trace") : wanted !== type
-  if (bad) path.reject(`cannot pass map_type ${mapTypes[type]} into func ${helperNameOf(id)}#${id}`)
+  if (bad) path.invalid(`cannot pass map_type ${mapTypes[type]} into func ${helperNameOf(id)}#${id}`)
 }

@@ -3,6 +3,12 @@ import type { Code } from "../interpreter/code.ts"
 import type { SimulatedMap } from "../maps.ts"
 import type { State } from "./state.ts"
 
+/** A rejection: the log that the kernel would write, whose last line is the reason. */
+export interface Rejection {
+  readonly log: string
+  readonly errno: Errno
+}
+
 /** What a program is checked against. */
 export interface Subject {
   readonly code: Code
@@ -11,16 +17,24 @@ export interface Subject {
   readonly attachType: number
   /** The maps of wide loads, by slot; and where a value's address was loaded, its offset. */
   readonly maps: ReadonlyMap<number, { readonly map: SimulatedMap; readonly value: number | undefined }>
+  /** Wide loads of what is not there, by slot. */
+  readonly wrongLoads: ReadonlyMap<number, Rejection>
   readonly helpers: ReadonlySet<number>
   /** Kernel 6.3 and later let privileged programs read bytes of the stack that they never wrote. */
   readonly allowsUnwrittenStack: boolean
 }
 
+/**
+ * What the kernel answers to a rejected program: EACCES for what is not allowed, EINVAL for what makes no sense, E2BIG for
+ * what is too much. Each check of the kernel has its own, so each place here that rejects says which.
+ */
+export type Errno = "EACCES" | "EINVAL" | "E2BIG" | "EFAULT" | "EPERM" | "EPROTO" | "EBADF"
+
 /** Thrown where a program is rejected. The lines are the reason in the kernel's words. */
 export class Rejected extends Error {
   readonly lines: ReadonlyArray<string>
-  readonly errno: "EINVAL" | "EACCES"
-  constructor(lines: ReadonlyArray<string>, errno: "EINVAL" | "EACCES") {
+  readonly errno: Errno
+  constructor(lines: ReadonlyArray<string>, errno: Errno) {
     super(lines.at(-1))
     this.lines = lines
     this.errno = errno
@@ -36,5 +50,8 @@ export interface Path {
   /** Up to where the context is read. */
   contextSize: number
   readonly newId: () => number
+  /** Rejects the program with EACCES: it does what it may not. */
   readonly reject: (...lines: ReadonlyArray<string>) => never
+  /** Rejects it with EINVAL: it makes no sense. */
+  readonly invalid: (...lines: ReadonlyArray<string>) => never
 }

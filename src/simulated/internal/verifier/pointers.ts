@@ -32,16 +32,16 @@ const moved = (path: Path, r: number, pointer: Register, by: Register, subtract:
   if (Scalar.isConstant(by.scalar)) {
     const constant = Number(BigInt.asIntN(64, by.scalar.tnum.value))
     if (Math.abs(constant) >= 2 ** 29) {
-      path.reject(`math between ${nameOf(pointer)} pointer and ${constant} is not allowed`)
+      path.invalid(`math between ${nameOf(pointer)} pointer and ${constant} is not allowed`)
     }
     return { ...pointer, offset: pointer.offset + (subtract ? -constant : constant) }
   }
   // check_reg_sane_offset()
   if (smin === -(2n ** 63n)) {
-    path.reject(`math between ${nameOf(pointer)} pointer and register with unbounded min value is not allowed`)
+    path.invalid(`math between ${nameOf(pointer)} pointer and register with unbounded min value is not allowed`)
   }
   if (smin >= MOST_OFFSET || smin <= -MOST_OFFSET) {
-    path.reject(`value ${smin} makes ${nameOf(pointer)} pointer be out of bounds`)
+    path.invalid(`value ${smin} makes ${nameOf(pointer)} pointer be out of bounds`)
   }
   const scalar = Scalar.arithmetic(subtract ? alu.BPF_SUB : alu.BPF_ADD, 64, pointer.scalar, by.scalar)
   // What was known of the packet from here on is known no more.

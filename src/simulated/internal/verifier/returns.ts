@@ -48,11 +48,11 @@ const allowed = (type: number, attachType: number): readonly [bigint, bigint] | 
 export const checkReturn = (path: Path, returned: Register): void => {
   const range = allowed(path.type, path.attachType)
   if (range === undefined || returned.kind === "anything") return
-  if (returned.kind !== "scalar") path.reject("At program exit the register R0 is not a known value")
+  if (returned.kind !== "scalar") path.invalid("At program exit the register R0 is not a known value")
   const { smax, smin } = returned.scalar.wide
   const [least, most] = range
   if (smin >= least && smax <= most) return
   const unknown = smin === -(2n ** 63n) && smax === 2n ** 63n - 1n
   const has = unknown ? "has unknown scalar value" : `has smin=${smin} smax=${smax}`
-  path.reject(`At program exit the register R0 ${has} should have been in [${least}, ${most}]`)
+  path.invalid(`At program exit the register R0 ${has} should have been in [${least}, ${most}]`)
 }

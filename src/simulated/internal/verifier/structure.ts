@@ -3,6 +3,7 @@
 import {
   alu,
   atomics,
+  BPF_ADDR_SPACE_CAST,
   CALL,
   calls,
   classes,
@@ -15,20 +16,68 @@ import {
   sizes,
   WIDE_LOAD
 } from "../../../isa/opcodes.ts"
+import { FRAME_POINTER, writtenBy } from "./effects.ts"
+import type { Errno, Rejection, Subject } from "./path.ts"
+
+export type { Rejection } from "./path.ts"
 import { type Code, endOf, isGoto, isJump, targetOf } from "../interpreter/code.ts"
 import { logLine } from "./logLine.ts"
 
-/** A rejection: the log that the kernel would write, whose last line is the reason. */
-export interface Rejection {
-  readonly log: string
-  readonly errno?: "EACCES" | "E2BIG"
+export const reject = (...lines: ReadonlyArray<string>): Rejection => ({ log: `${lines.join("\n")}\n`, errno: "EINVAL" })
+
+const aluOperations: ReadonlySet<number> = new Set(Object.values(alu))
+const comparisons: ReadonlySet<number> = new Set(
+  Object.values(jumps).filter((operation) =>
+    ![jumps.BPF_JA, jumps.BPF_CALL, jumps.BPF_EXIT, CONDITIONAL_JUMP & 0xf0].includes(operation as never)
+  )
+)
+
+/** True for opcodes that exist (bpf_opcode_in_insntable): all others are refused wherever they stand. */
+const isKnown = (opcode: number): boolean => {
+  const operation = opcode & 0xf0
+  const mode = opcode & 0xe0
+  const isDouble = (opcode & 0x18) === sizes.BPF_DW
+  switch (opcode & 7) {
+    case classes.BPF_ALU:
+    case classes.BPF_ALU64:
+      if (operation === alu.BPF_NEG) return (opcode & 8) === 0
+      if (operation === alu.BPF_END) return (opcode & 7) === classes.BPF_ALU || (opcode & 8) === 0
+      return aluOperations.has(operation)
+    case classes.BPF_JMP:
+      return comparisons.has(operation) || isGoto(opcode) || opcode === CALL || opcode === EXIT ||
+        opcode === CONDITIONAL_JUMP
+    case classes.BPF_JMP32:
+      return comparisons.has(operation) || isGoto(opcode)
+    case classes.BPF_LDX:
+      return mode === modes.BPF_MEM || (mode === modes.BPF_MEMSX && !isDouble)
+    case classes.BPF_ST:
+      return mode === modes.BPF_MEM
+    case classes.BPF_STX:
+      return mode === modes.BPF_MEM || mode === modes.BPF_ATOMIC
+    default:
+      return opcode === WIDE_LOAD || ((mode === modes.BPF_ABS || mode === modes.BPF_IND) && !isDouble)
+  }
 }
 
-export const reject = (...lines: ReadonlyArray<string>): Rejection => ({ log: `${lines.join("\n")}\n` })
-
-const isSize = (opcode: number): boolean => Object.values(sizes).includes((opcode & 0x18) as never)
-
-const unsignedAluOperations: ReadonlySet<number> = new Set(Object.values(alu))
+/** What is refused before any path is followed, so in dead code too (resolve_pseudo_ldimm64). */
+const wrongAnywhere = (code: Code, pc: number): string | undefined => {
+  const opcode = code.opcodes[pc]!
+  const mode = opcode & 0xe0
+  if ((opcode & 7) === classes.BPF_LDX) {
+    const isLoad = mode === modes.BPF_MEM || mode === modes.BPF_MEMSX
+    if (!isLoad || code.immediates[pc] !== 0) return "BPF_LDX uses reserved fields"
+  }
+  if (opcode === WIDE_LOAD) {
+    const second = pc + 1
+    const isWhole = second < code.length && code.opcodes[second] === 0 && code.dst[second] === 0 &&
+      code.src[second] === 0 && code.offsets[second] === 0
+    if (!isWhole) return "invalid bpf_ld_imm64 insn"
+    const src = code.src[pc]!
+    const isMap = src === pseudo.BPF_PSEUDO_MAP_FD || src === pseudo.BPF_PSEUDO_MAP_IDX
+    return src > 6 || (isMap && code.immediates[second] !== 0) ? "unrecognized bpf_ld_imm64 insn" : undefined
+  }
+  return isKnown(opcode) ? undefined : `unknown opcode ${opcode.toString(16).padStart(2, "0")}`
+}
 
 /** Why an arithmetic instruction is none, or `undefined`. */
 const wrongArithmetic = (code: Code, pc: number): string | undefined => {
@@ -37,33 +86,40 @@ const wrongArithmetic = (code: Code, pc: number): string | undefined => {
   const operation = opcode & 0xf0
   const fromRegister = (opcode & 8) !== 0
   const [src, offset, immediate] = [code.src[pc]!, code.offsets[pc]!, code.immediates[pc]!]
-  if (!unsignedAluOperations.has(operation)) return `invalid BPF_ALU opcode ${opcode.toString(16)}`
   if (operation === alu.BPF_END) {
-    if (is64 && fromRegister) return `unknown opcode ${opcode.toString(16)}`
     return src !== 0 || offset !== 0 || ![16, 32, 64].includes(immediate) ? "BPF_END uses reserved fields" : undefined
   }
   if (operation === alu.BPF_NEG) {
-    return fromRegister || src !== 0 || offset !== 0 || immediate !== 0 ? "BPF_NEG uses reserved fields" : undefined
+    return src !== 0 || offset !== 0 || immediate !== 0 ? "BPF_NEG uses reserved fields" : undefined
   }
   if (operation === alu.BPF_MOV) {
     if (!fromRegister) return src !== 0 || offset !== 0 ? "BPF_MOV uses reserved fields" : undefined
-    if (is64 && offset === 1) return undefined // a cast between address spaces
+    if (is64 && offset === BPF_ADDR_SPACE_CAST) {
+      if (immediate === 1 || immediate === 0x10000) return undefined
+      return "addr_space_cast insn can only convert between address space 1 and 0"
+    }
     const isExtension = offset === 0 || offset === 8 || offset === 16 || (is64 && offset === 32)
     return !isExtension || immediate !== 0 ? "BPF_MOV uses reserved fields" : undefined
   }
   const signs = operation === alu.BPF_DIV || operation === alu.BPF_MOD
   if (offset !== 0 && !(signs && offset === 1)) return "BPF_ALU uses reserved fields"
-  if (fromRegister) return immediate !== 0 ? "BPF_ALU uses reserved fields" : undefined
-  if (src !== 0) return "BPF_ALU uses reserved fields"
-  if (signs && immediate === 0) return "div by zero"
+  return (fromRegister ? immediate : src) !== 0 ? "BPF_ALU uses reserved fields" : undefined
+}
+
+/** An operand that cannot be, which the kernel finds after it has looked at the registers. */
+const wrongConstant = (code: Code, pc: number): string | undefined => {
+  const opcode = code.opcodes[pc]!
+  const operation = opcode & 0xf0
+  const immediate = code.immediates[pc]!
+  if ((opcode & 8) !== 0) return undefined
+  if ((operation === alu.BPF_DIV || operation === alu.BPF_MOD) && immediate === 0) return "div by zero"
   const isShift = operation === alu.BPF_LSH || operation === alu.BPF_RSH || operation === alu.BPF_ARSH
-  if (isShift && (immediate < 0 || immediate >= (is64 ? 64 : 32))) return `invalid shift ${immediate}`
-  return undefined
+  const bits = (opcode & 7) === classes.BPF_ALU64 ? 64 : 32
+  return isShift && (immediate < 0 || immediate >= bits) ? `invalid shift ${immediate}` : undefined
 }
 
 const wrongJump = (code: Code, pc: number): string | undefined => {
   const opcode = code.opcodes[pc]!
-  const operation = opcode & 0xf0
   const [dst, src, offset, immediate] = [code.dst[pc]!, code.src[pc]!, code.offsets[pc]!, code.immediates[pc]!]
   if (opcode === CALL) {
     const unused = dst !== 0 || (src !== calls.BPF_PSEUDO_KFUNC_CALL && offset !== 0) ||
@@ -73,18 +129,12 @@ const wrongJump = (code: Code, pc: number): string | undefined => {
   if (opcode === EXIT) return dst !== 0 || src !== 0 || immediate !== 0 ? "BPF_EXIT uses reserved fields" : undefined
   if (opcode === CONDITIONAL_JUMP) {
     return dst !== 0 || src !== 0 || immediate !== 0
-      ? "invalid may_goto imm 0"
+      ? `invalid may_goto imm ${immediate}`
       : undefined
   }
   if (isGoto(opcode)) {
     const unused = dst !== 0 || src !== 0 || (opcode === LONG_JUMP ? offset !== 0 : immediate !== 0)
     return unused ? "BPF_JA uses reserved fields" : undefined
-  }
-  if (
-    operation === jumps.BPF_JA || operation > jumps.BPF_JSLE ||
-    [jumps.BPF_CALL, jumps.BPF_EXIT].includes(operation as never)
-  ) {
-    return `unknown opcode ${opcode.toString(16)}`
   }
   return ((opcode & 8) !== 0 ? immediate : src) !== 0 ? "BPF_JMP/JMP32 uses reserved fields" : undefined
 }
@@ -99,53 +149,58 @@ const wrongMemory = (code: Code, pc: number): string | undefined => {
   const opcode = code.opcodes[pc]!
   const mode = opcode & 0xe0
   const size = opcode & 0x18
-  const unknown = `unknown opcode ${opcode.toString(16).padStart(2, "0")}`
-  if (!isSize(opcode)) return unknown
   switch (opcode & 7) {
     case classes.BPF_LDX:
-      if (mode !== modes.BPF_MEM && (mode !== modes.BPF_MEMSX || size === sizes.BPF_DW)) return unknown
-      return code.immediates[pc] !== 0 ? "BPF_LDX uses reserved fields" : undefined
+      return undefined
     case classes.BPF_ST:
-      if (mode !== modes.BPF_MEM) return unknown
       return code.src[pc] !== 0 ? "BPF_ST uses reserved fields" : undefined
     case classes.BPF_STX: {
       if (mode === modes.BPF_MEM) return code.immediates[pc] !== 0 ? "BPF_STX uses reserved fields" : undefined
-      if (mode !== modes.BPF_ATOMIC) return unknown
       const operation = code.immediates[pc]!
       const ordered = operation === atomics.BPF_LOAD_ACQ || operation === atomics.BPF_STORE_REL
-      if (!isAtomic(operation)) return `BPF_ATOMIC uses invalid atomic opcode ${operation.toString(16)}`
+      if (!isAtomic(operation)) {
+        return `BPF_ATOMIC uses invalid atomic opcode ${(operation >>> 0).toString(16).padStart(2, "0")}`
+      }
       return size === sizes.BPF_W || size === sizes.BPF_DW || ordered ? undefined : "invalid atomic operand size"
     }
     default:
-      if (opcode === WIDE_LOAD) {
-        if (pc + 1 >= code.length || code.opcodes[pc + 1] !== 0 || code.dst[pc + 1] !== 0 || code.src[pc + 1] !== 0) {
-          return "invalid bpf_ld_imm64 insn"
-        }
-        return code.src[pc]! > 6 || code.offsets[pc] !== 0 ? "unrecognized bpf_ld_imm64 insn" : undefined
-      }
-      if ((mode !== modes.BPF_ABS && mode !== modes.BPF_IND) || size === sizes.BPF_DW) return unknown
-      return code.dst[pc] !== 0 || code.offsets[pc] !== 0 ? "BPF_LD_[ABS|IND] uses reserved fields" : undefined
+      if (opcode === WIDE_LOAD) return code.offsets[pc] !== 0 ? "BPF_LD_IMM64 uses reserved fields" : undefined
+      return code.dst[pc] !== 0 || code.offsets[pc] !== 0 || (mode === modes.BPF_ABS && code.src[pc] !== 0)
+        ? "BPF_LD_[ABS|IND] uses reserved fields"
+        : undefined
   }
 }
 
-/** What is wrong with one instruction by itself, or `undefined`. */
-export const wrongInstruction = (code: Code, pc: number): string | undefined => {
-  const opcode = code.opcodes[pc]!
+const kindOf = (opcode: number): "arithmetic" | "control" | "memory" => {
   const kind = opcode & 7
-  const isArithmetic = kind === classes.BPF_ALU || kind === classes.BPF_ALU64
-  const isControl = kind === classes.BPF_JMP || kind === classes.BPF_JMP32
-  const wrong = isArithmetic
-    ? wrongArithmetic(code, pc)
-    : isControl
-    ? wrongJump(code, pc)
-    : wrongMemory(code, pc)
-  if (wrong !== undefined) return wrong
-  const isWideLoad = opcode === WIDE_LOAD
-  if (code.dst[pc]! > 10) return `R${code.dst[pc]} is invalid`
-  if (!isWideLoad && code.src[pc]! > 10) return `R${code.src[pc]} is invalid`
-  const writes = isArithmetic || kind === classes.BPF_LDX || isWideLoad
-  return writes && code.dst[pc] === 10 ? "frame pointer is read only" : undefined
+  if (kind === classes.BPF_ALU || kind === classes.BPF_ALU64) return "arithmetic"
+  return kind === classes.BPF_JMP || kind === classes.BPF_JMP32 ? "control" : "memory"
 }
+
+/** What is wrong with the fields of an instruction that a path leads to, or `undefined`. */
+export const malformed = (code: Code, pc: number): string | undefined => {
+  const kind = kindOf(code.opcodes[pc]!)
+  return kind === "arithmetic" ? wrongArithmetic(code, pc) : kind === "control" ? wrongJump(code, pc) : wrongMemory(code, pc)
+}
+
+/** What is wrong with its registers and constants, of which the kernel looks at the registers first. */
+export const wrongOperand = (code: Code, pc: number): { readonly why: string; readonly errno: Errno } | undefined => {
+  const opcode = code.opcodes[pc]!
+  const dst = code.dst[pc]!
+  const isWideLoad = opcode === WIDE_LOAD
+  if (dst > 10) return { why: `R${dst} is invalid`, errno: "EINVAL" }
+  if (!isWideLoad && code.src[pc]! > 10) return { why: `R${code.src[pc]} is invalid`, errno: "EINVAL" }
+  const kind = kindOf(opcode)
+  const constant = kind === "arithmetic" ? wrongConstant(code, pc) : undefined
+  if (constant !== undefined) return { why: constant, errno: "EINVAL" }
+  return (writtenBy(code, pc) & FRAME_POINTER) === 0
+    ? undefined
+    : { why: "frame pointer is read only", errno: "EACCES" }
+}
+
+/** What makes an instruction none at all, wherever it stands. For code that is run without having been checked. */
+export const wrongInstruction = (code: Code, pc: number): string | undefined =>
+  wrongAnywhere(code, pc) ?? malformed(code, pc) ?? wrongOperand(code, pc)?.why
 
 /** The slots to which control may go from `pc` within its function. */
 export const successors = (code: Code, pc: number): ReadonlyArray<number> => {
@@ -167,7 +222,6 @@ const wrongFlow = (code: Code, start: number): Rejection | undefined => {
       const target = targetOf(code, pc)
       if (target < start || target >= end) return reject(`jump out of range from insn ${pc} to ${target}`)
     }
-    if (opcode === WIDE_LOAD) pc++
   }
   const ends = code.opcodes[last] === EXIT || isGoto(code.opcodes[last]!)
   return ends ? undefined : reject("last insn is not an exit or jmp")
@@ -183,7 +237,7 @@ const wrongReach = (code: Code, middles: Uint8Array): Rejection | undefined => {
     const opcode = code.opcodes[pc]!
     if (opcode === WIDE_LOAD) {
       if (code.opcodes[pc + 1] === 0) reached[pc + 1] = 1
-      if (code.src[pc] === pseudo.BPF_PSEUDO_FUNC) work.push(Number(BigInt.asUintN(32, code.wide.get(pc)!)))
+      if (code.src[pc] === pseudo.BPF_PSEUDO_FUNC) work.push(pc + 1 + code.immediates[pc]!)
     }
     if (opcode === CALL && code.src[pc] === calls.BPF_PSEUDO_CALL) work.push(pc + 1 + code.immediates[pc]!)
     for (const next of successors(code, pc)) {
@@ -202,28 +256,40 @@ const middlesOf = (code: Code): Uint8Array => {
   return middles
 }
 
-/** What is wrong with a program before any path is followed, if anything. `followed` where its paths will be. */
-export const checkStructure = (code: Code, followed: boolean): Rejection | undefined => {
+/** Calls and callbacks lead into the program. */
+const wrongCalls = (code: Code): Rejection | undefined => {
   for (let pc = 0; pc < code.length; pc++) {
-    const wrong = wrongInstruction(code, pc)
-    // Other faults count only where a path leads to them: dead code may have them.
-    const counts = !followed || /^unknown opcode|ld_imm64 insn|^BPF_LDX/.test(wrong ?? "")
-    if (wrong !== undefined && counts) return reject(logLine(code, pc), wrong)
-    if (code.opcodes[pc] === CALL && code.src[pc] === calls.BPF_PSEUDO_CALL) {
-      const target = pc + 1 + code.immediates[pc]!
-      if (target < 0 || target >= code.length) return reject(`call to invalid destination ${target}`)
-    }
-    if (code.opcodes[pc] === WIDE_LOAD && code.src[pc] === pseudo.BPF_PSEUDO_FUNC) {
-      const target = Number(BigInt.asUintN(32, code.wide.get(pc)!))
-      if (target >= code.length) return reject(`func_info of insn ${pc} is out of the program`)
-    }
+    const isCall = code.opcodes[pc] === CALL && code.src[pc] === calls.BPF_PSEUDO_CALL
+    const isCallback = code.opcodes[pc] === WIDE_LOAD && code.src[pc] === pseudo.BPF_PSEUDO_FUNC
+    if (!isCall && !isCallback) continue
+    const target = pc + 1 + code.immediates[pc]!
+    if (target < 0 || target >= code.length) return reject(`call to invalid destination ${target}`)
+  }
+  return undefined
+}
+
+/** What is wrong with a program before any path is followed, if anything: first what hinders translating it. */
+export const checkStructure = (code: Code): Rejection | undefined => {
+  const wrong = wrongCalls(code)
+  if (wrong !== undefined) return wrong
+  for (const start of code.functions) {
+    const flow = wrongFlow(code, start)
+    if (flow !== undefined) return flow
+  }
+  return undefined
+}
+
+/** As `checkStructure`, for what stands in the instructions (resolve_pseudo_ldimm64). */
+export const checkInstructions = ({ code, wrongLoads }: Subject): Rejection | undefined => {
+  for (let pc = 0; pc < code.length; pc++) {
+    const wrong = wrongAnywhere(code, pc)
+    if (wrong !== undefined) return reject(logLine(code, pc), wrong)
+    const wrongLoad = wrongLoads.get(pc)
+    if (wrongLoad !== undefined) return wrongLoad
     if (code.opcodes[pc] === WIDE_LOAD) pc++
   }
-  const middles = middlesOf(code)
-  for (const start of code.functions) {
-    if (middles[start] === 1) return reject(`call to invalid destination ${start}`)
-    const wrong = wrongFlow(code, start)
-    if (wrong !== undefined) return wrong
-  }
-  return wrongReach(code, middles)
+  return undefined
 }
+
+/** As `checkStructure`: every instruction can be reached (check_cfg). */
+export const checkReach = (code: Code): Rejection | undefined => wrongReach(code, middlesOf(code))
