@@ -5,7 +5,17 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { bpf_cmd, bpf_map_create_flags } from "../../src/abi/generated/enums.ts"
 import { bpf_attr_prog_load } from "../../src/abi/generated/structs.ts"
-import { ArrayMap, Catalog, HashMap, Kernel, Layout, ProgArray, Program, ProgramSpec, RingBufferMap } from "../../src/index.ts"
+import {
+  ArrayMap,
+  Catalog,
+  HashMap,
+  Kernel,
+  Layout,
+  ProgArray,
+  Program,
+  ProgramSpec,
+  RingBufferMap
+} from "../../src/index.ts"
 import { pseudo, WIDE_LOAD } from "../../src/isa/opcodes.ts"
 import { readNumber } from "../../src/kernel/attribute.ts"
 import { wrapCalls } from "../../src/kernel/doorCalls.ts"
@@ -74,11 +84,15 @@ const maps = Effect.gen(function*() {
 const written = [
   ...seedSpecs.map(({ name, type, body, license }) => ({
     name,
-    spec: ProgramSpec.make({ type, name: "seed", instructions: body, license: license ?? "GPL" } as never) as ProgramSpec.ProgramSpec
+    spec: ProgramSpec.make(
+      { type, name: "seed", instructions: body, license: license ?? "GPL" } as never
+    ) as ProgramSpec.ProgramSpec
   })),
   ...rejectionCases.map(({ name, type, body }) => ({
     name,
-    spec: ProgramSpec.make({ type: type ?? "socket_filter", name: "seed", instructions: body } as never) as ProgramSpec.ProgramSpec
+    spec: ProgramSpec.make(
+      { type: type ?? "socket_filter", name: "seed", instructions: body } as never
+    ) as ProgramSpec.ProgramSpec
   }))
 ]
 
@@ -165,10 +179,11 @@ const change = Schema.Struct({
 })
 export type Change = typeof change.Type
 
-export const changes: Arbitrary.Arbitrary<{ readonly seed: number; readonly list: ReadonlyArray<Change> }> = Arbitrary.all({
-  seed: Arbitrary.schema(int(0, 0xffff)),
-  list: Arbitrary.array(Arbitrary.schema(change), { minLength: 1, maxLength: 3 })
-})
+export const changes: Arbitrary.Arbitrary<{ readonly seed: number; readonly list: ReadonlyArray<Change> }> = Arbitrary
+  .all({
+    seed: Arbitrary.schema(int(0, 0xffff)),
+    list: Arbitrary.array(Arbitrary.schema(change), { minLength: 1, maxLength: 3 })
+  })
 
 /** Slots and the jumps over the place are moved along, so that a program with one slot more still is one. */
 const moveTargets = (out: ReadonlyArray<Uint8Array>, at: number, by: number): void => {
@@ -195,7 +210,52 @@ const moveTargets = (out: ReadonlyArray<Uint8Array>, at: number, by: number): vo
 const random = (value: number): Uint8Array => {
   const slot = new Uint8Array(8)
   const view = new DataView(slot.buffer)
-  const opcodes = [0xb7, 0xbf, 0x07, 0x0f, 0x1f, 0x57, 0x5f, 0x61, 0x79, 0x71, 0x69, 0x7b, 0x63, 0x73, 0x7a, 0x62, 0xdb, 0xc3, 0x15, 0x1d, 0x55, 0x25, 0x2d, 0xa5, 0xb5, 0x65, 0xc5, 0x16, 0x85, 0x95, 0x05, 0x27, 0x37, 0x97, 0x67, 0x77, 0xc7, 0xbc, 0xb4, 0x87, 0xd4, 0xdc, 0x20, 0x40]
+  const opcodes = [
+    0xb7,
+    0xbf,
+    0x07,
+    0x0f,
+    0x1f,
+    0x57,
+    0x5f,
+    0x61,
+    0x79,
+    0x71,
+    0x69,
+    0x7b,
+    0x63,
+    0x73,
+    0x7a,
+    0x62,
+    0xdb,
+    0xc3,
+    0x15,
+    0x1d,
+    0x55,
+    0x25,
+    0x2d,
+    0xa5,
+    0xb5,
+    0x65,
+    0xc5,
+    0x16,
+    0x85,
+    0x95,
+    0x05,
+    0x27,
+    0x37,
+    0x97,
+    0x67,
+    0x77,
+    0xc7,
+    0xbc,
+    0xb4,
+    0x87,
+    0xd4,
+    0xdc,
+    0x20,
+    0x40
+  ]
   const pick = Math.abs(value * 2654435761) >>> 0
   slot[0] = opcodes[pick % opcodes.length]!
   slot[1] = ((pick >>> 8) % 11) | (((pick >>> 12) % 11) << 4)

@@ -178,4 +178,35 @@ describe("the interpreter", () => {
     const trap = trapOf(() => processor.run(program(slot(0x79, 0, 1, 0), exit), context))
     expect(trap).toMatchObject({ program: "p", instruction: 0, reason: expect.stringContaining("no memory") })
   })
+
+  it.each([
+    ["an atomic fetch into r10", [slot(0xdb, 1, 10, 0, atomics.BPF_ADD | atomics.BPF_FETCH), exit]],
+    ["a compare-and-exchange into a register that is none", [slot(0xdb, 1, 12, 0, atomics.BPF_CMPXCHG), exit]],
+    ["a jump out of the program", [slot(0x05, 0, 0, 100), exit]],
+    ["a jump into a wide load", [slot(0x05, 0, 0, 1), slot(0x18, 1), slot(0), exit]],
+    ["no end", [mov(0, 1)]],
+    ["half a wide load", [slot(0x18, 1)]],
+    ["a call of no function", [slot(0x85, 0, 1, 0, 77), exit]],
+    ["a call of no helper", [call(9999), exit]],
+    ["a call of a kernel function", [slot(0x85, 0, 2, 0, 5), exit]],
+    ["an opcode that is none", [slot(0xff, 3, 4, 5, 6), exit]]
+  ])("traps at %s, in a program that was not checked", (_, slots) => {
+    expect(trapOf(() => run(...slots))).toBeInstanceOf(ProgramTrap)
+  })
+
+  it("gives a number or a trap for any bytes at all", () => {
+    let seed = 1
+    const next = () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) >>> 8
+    for (let i = 0; i < 3000; i++) {
+      const slots = Array.from(
+        { length: 1 + next() % 8 },
+        () => slot(next(), next() % 16, next() % 16, next() % 4, next())
+      )
+      try {
+        expect(run(...slots, exit)).toBeTypeOf("bigint")
+      } catch (error) {
+        expect(error, slots.join(" ")).toBeInstanceOf(ProgramTrap)
+      }
+    }
+  })
 })

@@ -163,6 +163,19 @@ const condition = (operation: number, bits: 32 | 64, a: Operand, b: Operand): st
 
 const arguments_ = [1, 2, 3, 4, 5].flatMap((n) => [`l${n}`, `h${n}`]).join()
 
+/** How many arguments a helper takes, or `undefined` for one that is not there. */
+type Arity = (id: number) => number | undefined
+
+const wrongCallee = (code: Code, pc: number, arity: Arity): string | undefined => {
+  if (code.opcodes[pc] !== CALL) return undefined
+  const called = code.immediates[pc]!
+  if (code.src[pc] === calls.BPF_PSEUDO_CALL) {
+    return code.functions.includes(pc + 1 + called) ? undefined : `call to invalid destination ${pc + 1 + called}`
+  }
+  if (code.src[pc] !== 0) return `no kernel function ${called}`
+  return called === TAIL_CALL || arity(called) !== undefined ? undefined : `no helper ${called}`
+}
+
 const callHelper = (id: number, arity: number): string => {
   if (id === TAIL_CALL) {
     return `t=S.tail(l2,h2,l3);if(t!==undefined){S.depth--;S.budget=b;return t(${arguments_});}l0=-22;h0=-1;`
@@ -172,8 +185,8 @@ const callHelper = (id: number, arity: number): string => {
   return `${put}S.budget=b;W[0]=H[${id}](${given.map((n) => `W[${n}]`).join()});b=S.budget;l0=X[0];h0=X[1];`
 }
 
-const call = (code: Code, pc: number, arity: (id: number) => number): string => {
-  if (code.src[pc] !== calls.BPF_PSEUDO_CALL) return callHelper(code.immediates[pc]!, arity(code.immediates[pc]!))
+const call = (code: Code, pc: number, arity: Arity): string => {
+  if (code.src[pc] !== calls.BPF_PSEUDO_CALL) return callHelper(code.immediates[pc]!, arity(code.immediates[pc]!) ?? 0)
   return `S.budget=b;f${pc + 1 + code.immediates[pc]!}(${arguments_});b=S.budget;l0=X[0];h0=X[1];`
 }
 
@@ -187,7 +200,7 @@ const packetLoad = (code: Code, pc: number): string => {
 }
 
 /** One instruction that is no jump, as source. */
-const operation = (code: Code, pc: number, arity: (id: number) => number): string => {
+const operation = (code: Code, pc: number, arity: Arity): string => {
   const opcode = code.opcodes[pc]!
   const dst = code.dst[pc]!
   const src = code.src[pc]!
@@ -247,7 +260,7 @@ const jump = (code: Code, pc: number): string => {
   return isGoto(code.opcodes[pc]!) ? go : `if(${jumpCondition(code, pc)})${go}`
 }
 
-const functionSource = (code: Code, start: number, arity: (id: number) => number): string => {
+const functionSource = (code: Code, start: number, arity: Arity): string => {
   const end = endOf(code, start)
   const targets = new Set<number>()
   for (let pc = start; pc < end; pc++) {
@@ -259,8 +272,8 @@ const functionSource = (code: Code, start: number, arity: (id: number) => number
   for (let pc = start; pc < end; pc++) {
     if (targets.has(pc)) lines.push(`case ${pc}:`)
     const opcode = code.opcodes[pc]!
-    const wrong = wrongInstruction(code, pc)
-    // Code that no path leads to may be nonsense.
+    const wrong = wrongInstruction(code, pc) ?? wrongCallee(code, pc, arity)
+    // Code that no path leads to may be nonsense, and all of a program may that was loaded unchecked.
     if (wrong !== undefined) lines.push(`p=${pc};S.wrong(${JSON.stringify(wrong)});`)
     else if (isJump(opcode)) lines.push(jump(code, pc))
     else {
@@ -270,9 +283,10 @@ const functionSource = (code: Code, start: number, arity: (id: number) => number
     }
     if (opcode === WIDE_LOAD) pc++
   }
+  const left = `throw new RangeError("left the program")`
   const body = targets.size === 0
-    ? lines.join("\n")
-    : `for(;;){switch(q){case -1:\n${lines.join("\n")}\n}throw new RangeError("left the program")}`
+    ? `${lines.join("\n")}\n${left}`
+    : `for(;;){switch(q){case -1:\n${lines.join("\n")}\n}${left}}`
   const locals = [
     "l0=0,h0=0,l6=0,h6=0,l7=0,h7=0,l8=0,h8=0,l9=0,h9=0",
     `t=0,o=0,k=0,q=-1,m=${MAY_GOTO_LIMIT},p=${start}`,
@@ -286,7 +300,7 @@ const support = { multiplyHigh, signedDivide, signedModulo, swap32, unsignedDivi
 
 /** The functions of a program, by the slots where they begin. */
 export const compile = (code: Code, processor: Host): ReadonlyMap<number, Compiled> => {
-  const arity = (id: number): number => processor.helpers[id]?.length ?? 0
+  const arity: Arity = (id) => processor.helpers[id]?.length
   const source = `"use strict";const {${Object.keys(support).join()}}=A;\n${
     code.functions.map((start) => functionSource(code, start, arity)).join("\n")
   }\nreturn [${code.functions.map((start) => `f${start}`).join()}]`

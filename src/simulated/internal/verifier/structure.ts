@@ -23,7 +23,10 @@ export type { Rejection } from "./path.ts"
 import { type Code, endOf, isGoto, isJump, targetOf } from "../interpreter/code.ts"
 import { logLine } from "./logLine.ts"
 
-export const reject = (...lines: ReadonlyArray<string>): Rejection => ({ log: `${lines.join("\n")}\n`, errno: "EINVAL" })
+export const reject = (...lines: ReadonlyArray<string>): Rejection => ({
+  log: `${lines.join("\n")}\n`,
+  errno: "EINVAL"
+})
 
 const aluOperations: ReadonlySet<number> = new Set(Object.values(alu))
 const comparisons: ReadonlySet<number> = new Set(
@@ -180,7 +183,11 @@ const kindOf = (opcode: number): "arithmetic" | "control" | "memory" => {
 /** What is wrong with the fields of an instruction that a path leads to, or `undefined`. */
 export const malformed = (code: Code, pc: number): string | undefined => {
   const kind = kindOf(code.opcodes[pc]!)
-  return kind === "arithmetic" ? wrongArithmetic(code, pc) : kind === "control" ? wrongJump(code, pc) : wrongMemory(code, pc)
+  return kind === "arithmetic"
+    ? wrongArithmetic(code, pc)
+    : kind === "control"
+    ? wrongJump(code, pc)
+    : wrongMemory(code, pc)
 }
 
 /** What is wrong with its registers and constants, of which the kernel looks at the registers first. */
