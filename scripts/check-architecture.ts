@@ -21,9 +21,12 @@ const floors: ReadonlyArray<ReadonlyArray<string>> = [
   ["attach", "events"],
   ["catalog", "object", "codegen"],
   ["cli"],
-  // Nothing of the library imports it: it is reached by its own sub-paths.
+  // Nothing of the library imports it, the index included: it is reached by its own sub-paths.
   ["simulated"]
 ]
+
+/** A kernel of its own: it knows what a kernel is told (bytes) and the tables of kinds, and none of those who tell it. */
+const simulatedStandsOn: ReadonlySet<string> = new Set(["abi", "layout", "isa", "btf", "kernel", "spec"])
 
 const floorOf = (folder: string): number => {
   const floor = floors.findIndex((folders) => folders.includes(folder))
@@ -54,7 +57,11 @@ for (const path of readdirSync(root, { recursive: true, encoding: "utf8" }).filt
       string,
       ...Array<string>
     ]
+    if (folder === undefined && target === "simulated") problems.push(`${path}: exports ${specifier}`)
     if (folder === undefined || target === folder) continue
+    if (folder === "simulated" && !simulatedStandsOn.has(target)) {
+      problems.push(`${path}: imports ${specifier}, and stands on ${[...simulatedStandsOn].join(", ")} alone`)
+    }
     if (rest.includes("internal")) problems.push(`${path}: imports ${specifier}, which is internal to ${target}/`)
     if (floorOf(target) >= floorOf(folder)) {
       problems.push(`${path}: imports ${specifier}, and ${target}/ is not below ${folder}/`)

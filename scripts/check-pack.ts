@@ -1,7 +1,7 @@
 // Packs the package, installs it into an empty project together with its peer, and uses it there: every public module
 // imports, internals do not, and types resolve.
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -13,14 +13,19 @@ const manifest = JSON.parse(readFileSync(`${root}package.json`, "utf8"))
 const run = (cwd: string, command: string, ...args: ReadonlyArray<string>): string =>
   execFileSync(command, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] })
 
-/** The public modules by the index, which the export map must offer one by one. */
-const modules = [...readFileSync(`${root}src/index.ts`, "utf8").matchAll(/export \* as (\w+) from "\.\/(.+)\.ts"/g)]
+/** The public modules, which the export map must offer one by one: those of the index, and the simulation's. */
+const modules: ReadonlyArray<readonly [name: string, path: string]> = [
+  ...[...readFileSync(`${root}src/index.ts`, "utf8").matchAll(/export \* as (\w+) from "\.\/(.+)\.ts"/g)]
+    .map(([, name, path]) => [name!, path!] as const),
+  ...readdirSync(`${root}src/simulated`)
+    .flatMap((file) => file.endsWith(".ts") ? [[file.slice(0, -3), `simulated/${file.slice(0, -3)}`] as const] : [])
+]
 
 const fail = (message: string): never => {
   throw new Error(message)
 }
 
-for (const [, name, path] of modules) {
+for (const [name, path] of modules) {
   const entry = manifest.exports[`./${name}`]
   if (entry?.default !== `./dist/${path}.js` || entry?.types !== `./dist/${path}.d.ts`) {
     fail(`package.json: exports lacks ./${name} for ${path}`)
@@ -41,10 +46,11 @@ try {
   run(directory, "npm", "install", "--silent", "--no-audit", "--no-fund", `./${filename}`, ...peers)
   writeFileSync(
     join(directory, "use.ts"),
-    `import { Kernel, Layout, SimulatedKernel } from "effect-ebpf"
+    `import { Kernel, Layout } from "effect-ebpf"
+import * as SimulatedKernel from "effect-ebpf/SimulatedKernel"
 import * as Asm from "effect-ebpf/Asm"
 import * as Effect from "effect/Effect"
-${modules.map(([, name]) => `await import("effect-ebpf/${name}")`).join("\n")}
+${modules.map(([name]) => `await import("effect-ebpf/${name}")`).join("\n")}
 const size: number = Layout.struct({ a: Layout.u8, b: Layout.u64 }).size
 const kind: "linux" | "simulated" = await Effect.runPromise(
   Kernel.Kernel.pipe(Effect.map((kernel) => kernel.kind), Effect.provide(SimulatedKernel.layer()))

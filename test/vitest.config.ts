@@ -1,10 +1,17 @@
+import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 /** Set by scripts/test-gc.ts: a garbage collection every 200 allocations. */
 const execArgv = process.env["GC_STRESS"] === "1" ? ["--gc-interval=200"] : []
-const alias = { "effect-ebpf": `${root}src/index.ts` }
+/** The package by its own name, as the export map has it: examples import it so. */
+const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8"))
+const alias = Object.entries<{ readonly "effect-ebpf-source"?: string }>(exports).flatMap(([path, entry]) => {
+  const source = entry["effect-ebpf-source"]
+  const name = `effect-ebpf${path.slice(1)}`
+  return source === undefined ? [] : [{ find: new RegExp(`^${name}$`), replacement: `${root}${source.slice(2)}` }]
+})
 
 export default defineConfig({
   root,

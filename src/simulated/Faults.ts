@@ -7,7 +7,9 @@
  *
  * @example
  * ```ts
- * import { Faults, HashMap, Layout, SimulatedKernel } from "effect-ebpf"
+ * import { HashMap, Layout } from "effect-ebpf"
+ * import * as Faults from "effect-ebpf/Faults"
+ * import * as SimulatedKernel from "effect-ebpf/SimulatedKernel"
  * import * as Effect from "effect/Effect"
  * import * as Layer from "effect/Layer"
  *

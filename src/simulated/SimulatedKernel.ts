@@ -30,7 +30,8 @@
  *
  * @example
  * ```ts
- * import { Asm, Program, ProgramSpec, SimulatedKernel } from "effect-ebpf"
+ * import { Asm, Program, ProgramSpec } from "effect-ebpf"
+ * import * as SimulatedKernel from "effect-ebpf/SimulatedKernel"
  * import * as Effect from "effect/Effect"
  *
  * const spec = ProgramSpec.make({

@@ -6,7 +6,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { expect } from "vitest"
-import { Features, Kernel, SimulatedKernel } from "../../src/index.ts"
+import { Features, Kernel } from "../../src/index.ts"
+import * as SimulatedKernel from "../../src/simulated/SimulatedKernel.ts"
 import {
   type Abilities,
   build,

@@ -9,7 +9,8 @@ import { expect } from "vitest"
 import { errno } from "../../src/abi/errno.ts"
 import { bpf_cmd } from "../../src/abi/generated/enums.ts"
 import { programTypes } from "../../src/abi/names.ts"
-import { Kernel, SimulatedKernel } from "../../src/index.ts"
+import { Kernel } from "../../src/index.ts"
+import * as SimulatedKernel from "../../src/simulated/SimulatedKernel.ts"
 import { type Answer, MapDoor, type Shape } from "../support/mapDoor.ts"
 import {
   type Kind,

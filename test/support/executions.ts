@@ -7,7 +7,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { execFile } from "node:child_process"
 import { type Execution, executions } from "../../examples/executions.ts"
-import { Kernel, type KernelError, SimulatedKernel } from "../../src/index.ts"
+import { Kernel, type KernelError } from "../../src/index.ts"
+import * as SimulatedKernel from "../../src/simulated/SimulatedKernel.ts"
 
 type ScenarioError = Effect.Error<ReturnType<typeof executions>>
 

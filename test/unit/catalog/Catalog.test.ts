@@ -10,9 +10,9 @@ import {
   type PerCpuArrayMap,
   type ProgArray,
   type Program,
-  type RingBufferMap,
-  SimulatedKernel
+  type RingBufferMap
 } from "../../../src/index.ts"
+import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
 
 const docs = readFileSync(new URL("../../../docs/catalog.md", import.meta.url), "utf8")
 

@@ -22,9 +22,9 @@ import {
   ReturnCode,
   RingBuffer,
   type RingBufferMap,
-  SimulatedKernel,
   Tracepoint
 } from "../../../src/index.ts"
+import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
 import { icmp4, tcp4, tcpFlags } from "../../support/packets.ts"
 
 const { XDP_DROP, XDP_PASS } = ReturnCode.xdp

@@ -1,7 +1,8 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { expect } from "vitest"
-import { Asm, BpfFs, Kernel, Program, ProgramSpec, SimulatedKernel, Tracepoint } from "../../../src/index.ts"
+import { Asm, BpfFs, Kernel, Program, ProgramSpec, Tracepoint } from "../../../src/index.ts"
+import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
 import { findMount, mountPoints } from "../../../src/kernel/mounts.ts"
 
 const table = [

@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { expect } from "vitest"
 import { errno } from "../../../src/abi/errno.ts"
-import { Faults, Kernel, SimulatedKernel } from "../../../src/index.ts"
+import { Kernel } from "../../../src/index.ts"
+import * as Faults from "../../../src/simulated/Faults.ts"
+import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
 import type { Block, Mapping } from "../../../src/kernel/Memory.ts"
 
 const block = { address: 64, size: 64 } as Block

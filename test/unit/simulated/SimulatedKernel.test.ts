@@ -5,16 +5,8 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { executions } from "../../../examples/executions.ts"
-import {
-  ArrayMap,
-  Asm,
-  HashMap,
-  Layout,
-  Program,
-  ProgramSpec,
-  SimulatedKernel,
-  Tracepoint
-} from "../../../src/index.ts"
+import { ArrayMap, Asm, HashMap, Layout, Program, ProgramSpec, Tracepoint } from "../../../src/index.ts"
+import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
 
 const execve = { category: "syscalls", name: "sys_enter_execve" }
 
