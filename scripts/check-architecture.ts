@@ -12,6 +12,7 @@ const root = fileURLToPath(new URL("../src/", import.meta.url))
  * a folder's `internal/` is for that folder alone.
  */
 const floors: ReadonlyArray<ReadonlyArray<string>> = [
+  ["effect"],
   ["layout", "abi"],
   ["isa", "btf", "elf"],
   ["kernel"],
@@ -41,6 +42,13 @@ const importsOf = (source: string): ReadonlyArray<string> =>
     )
     .map((match) => match[1]!)
 
+/** What costs a program more at its start than this package, and most never use. */
+const onDemand = new Set(["effect/Schema", "effect/Stream"])
+
+/** What a file loads at its start: all imports but those of types. */
+const loadsOf = (source: string): ReadonlyArray<string> =>
+  [...source.matchAll(/^import (?!type )[^"]*"([^"]+)"/gm)].map((match) => match[1]!)
+
 const problems: Array<string> = []
 
 for (const path of readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"))) {
@@ -48,6 +56,9 @@ for (const path of readdirSync(root, { recursive: true, encoding: "utf8" }).filt
   const source = readFileSync(join(root, path), "utf8")
   if (/\bbpf\.call\(/.test(source) && !["kernel", "bpf", "simulated"].includes(folder ?? "")) {
     problems.push(`${path}: makes a call of bpf(2), each of which has its function in bpf/`)
+  }
+  for (const specifier of loadsOf(source).filter((name) => onDemand.has(name))) {
+    problems.push(`${path}: loads ${specifier} at its start; src/effect/onDemand.ts loads it when it is needed`)
   }
   for (const specifier of importsOf(source)) {
     if (specifier === "effect") problems.push(`${path}: imports the effect barrel`)

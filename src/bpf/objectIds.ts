@@ -1,7 +1,8 @@
 // Objects by their ids, which all processes see: opening one, and walking over all of a kind.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import { deferredStream } from "../effect/onDemand.ts"
 import { errno } from "../abi/errno.ts"
 import type { SystemCallError } from "../kernel/KernelError.ts"
 import type { KernelService } from "../kernel/KernelService.ts"
@@ -63,5 +64,5 @@ export const listById = <A, E>(
       next === undefined
         ? Effect.undefined
         : Effect.flatMap(found(next), (each) => each === undefined ? after(next) : Effect.succeed([each, next])))
-  return Stream.unfold(0, after)
+  return deferredStream((stream) => stream.unfold(0, after))
 }

@@ -23,7 +23,8 @@ import type * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import { deferredStream } from "../effect/onDemand.ts"
 import { errno } from "../abi/errno.ts"
 import { acquireMapping, acquireWatch, allOrNothing } from "../kernel/systemCall.ts"
 import { checkInteger } from "../kernel/validate.ts"
@@ -111,34 +112,36 @@ export const stream = <A>(
   map: RingBufferMap<A>,
   options?: { readonly batchSize?: number }
 ): Stream.Stream<A, InvalidArgument | LayoutError | SystemCallError, Kernel> =>
-  Stream.scoped(Stream.fromPull(Effect.gen(function*() {
-    const limit = options?.batchSize ?? DEFAULT_BATCH
-    const invalid = checkInteger("batchSize", limit, 1, 1 << 24)
-    if (invalid !== undefined) return yield* invalid
-    const { record } = map
-    const reader = yield* make(map)
+  deferredStream((module) =>
+    module.scoped(module.fromPull(Effect.gen(function*() {
+      const limit = options?.batchSize ?? DEFAULT_BATCH
+      const invalid = checkInteger("batchSize", limit, 1, 1 << 24)
+      if (invalid !== undefined) return yield* invalid
+      const { record } = map
+      const reader = yield* make(map)
 
-    let failure: LayoutError | undefined
-    let batch: Array<A> = []
-    const visit: Visit = (view, bytes, offset, length) => {
-      if (length < record.size) throw tooShort(record as Layout<unknown>, length)
-      batch.push(record.read(view, bytes, offset))
-    }
-    const fill = (): Array<A> => {
-      batch = []
-      try {
-        reader.drain(visit, limit)
-      } catch (error) {
-        if (!(error instanceof LayoutError)) throw error
-        failure = error
+      let failure: LayoutError | undefined
+      let batch: Array<A> = []
+      const visit: Visit = (view, bytes, offset, length) => {
+        if (length < record.size) throw tooShort(record as Layout<unknown>, length)
+        batch.push(record.read(view, bytes, offset))
       }
-      return batch
-    }
-    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, LayoutError | SystemCallError> = Effect.suspend(() => {
-      if (failure !== undefined) return Effect.fail(failure)
-      const records = fill()
-      if (records.length > 0) return Effect.succeed(records as unknown as Arr.NonEmptyReadonlyArray<A>)
-      return failure === undefined ? Effect.flatMap(reader.ready, () => pull) : Effect.fail(failure)
-    })
-    return pull
-  })))
+      const fill = (): Array<A> => {
+        batch = []
+        try {
+          reader.drain(visit, limit)
+        } catch (error) {
+          if (!(error instanceof LayoutError)) throw error
+          failure = error
+        }
+        return batch
+      }
+      const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, LayoutError | SystemCallError> = Effect.suspend(() => {
+        if (failure !== undefined) return Effect.fail(failure)
+        const records = fill()
+        if (records.length > 0) return Effect.succeed(records as unknown as Arr.NonEmptyReadonlyArray<A>)
+        return failure === undefined ? Effect.flatMap(reader.ready, () => pull) : Effect.fail(failure)
+      })
+      return pull
+    })))
+  )

@@ -11,7 +11,8 @@
  * console.log(Layout.encode(Flow, { source: "10.0.0.1", destination: "10.0.0.2", port: 443 }))
  * ```
  */
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
+import { schemaModule } from "../effect/onDemand.ts"
 import { show } from "./internal/error.ts"
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from "./internal/ip.ts"
 import { bytes, type Layout, LayoutError, packed, transform } from "./Layout.ts"
@@ -22,8 +23,11 @@ const parsed = (parse: (text: string) => Uint8Array | undefined, expected: strin
   return address
 }
 
-const textOf = (parse: (text: string) => Uint8Array | undefined, expected: string): Schema.Codec<string> =>
-  Schema.String.check(Schema.makeFilter((text: string) => parse(text) !== undefined, { expected }))
+/** The Schema of texts that `parse` reads, made when it is asked for. */
+const textOf = (parse: (text: string) => unknown, expected: string) => (): Schema.Codec<string> => {
+  const { makeFilter, String } = schemaModule()
+  return String.check(makeFilter((text: string) => parse(text) !== undefined, { expected }))
+}
 
 const IPV4 = "an IPv4 address such as \"10.0.0.1\""
 const IPV6 = "an IPv6 address such as \"2001:db8::1\""
@@ -103,9 +107,7 @@ const prefix = (family: Family): Layout<string> => {
     decode: ({ address, length }) =>
       `${format(address)}/${new DataView(length.buffer, length.byteOffset).getUint32(0, true)}`,
     encode,
-    schema: Schema.String.check(
-      Schema.makeFilter((text: string) => splitPrefix(family, text) !== undefined, { expected })
-    )
+    schema: textOf((text) => splitPrefix(family, text), expected)
   })
 }
 

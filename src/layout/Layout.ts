@@ -27,8 +27,7 @@ import type * as Schema from "effect/Schema"
 import { decode as decodeRows, encode as encodeRows, lengthOf } from "./internal/columns.ts"
 import { compileRead, compileWrite } from "./internal/compile.ts"
 import { LayoutError, show } from "./internal/error.ts"
-import type { IntNode, Node } from "./internal/node.ts"
-import { placeStruct } from "./internal/node.ts"
+import { depthOf, type IntNode, type Node, placeStruct, range } from "./internal/node.ts"
 import { schemaOf } from "./internal/schema.ts"
 
 export {
@@ -72,6 +71,8 @@ export interface Bits<in out A> {
 /** True if the value is a `Layout`. */
 export const isLayout = (u: unknown): u is Layout<unknown> => typeof u === "object" && u !== null && TypeId in u
 
+const isBits = (u: unknown): u is Bits<any> => typeof u === "object" && u !== null && BitsTypeId in u
+
 /** Compiles on first use: a program has many more layouts (all of `abi/`, all generated types) than it reads with. */
 class LayoutImpl<A> implements Layout<A> {
   readonly [TypeId]: typeof TypeId = TypeId
@@ -99,7 +100,23 @@ class LayoutImpl<A> implements Layout<A> {
   }
 }
 
-const make = <A>(node: Node): Layout<A> => new LayoutImpl<A>(node)
+/** C compilers take 256 levels; kernels have some 15. What is compiled from a layout calls itself once for each. */
+const MOST_NESTING = 256
+
+const MOST_BYTES = 0x7fffffff
+
+const refuse = (expected: string, actual: string, path = ""): never => {
+  throw new LayoutError({ path, expected, actual })
+}
+
+const make = <A>(node: Node): Layout<A> => {
+  if (node.size > MOST_BYTES) return refuse(`at most ${MOST_BYTES} bytes`, String(node.size))
+  if (depthOf(node) > MOST_NESTING) return refuse(`at most ${MOST_NESTING} levels of nesting`, "more")
+  return new LayoutImpl<A>(node)
+}
+
+const nodeOf = (layout: unknown, path = ""): Node =>
+  isLayout(layout) ? layout.node : refuse("a layout", isBits(layout) ? "a bit-field" : show(layout), path)
 
 // ---------------------------------------------------------------- integers
 
@@ -156,8 +173,8 @@ export const pointer: Layout<bigint> = make({ ...int(8, false), label: "pointer"
 // ---------------------------------------------------------------- composites
 
 const positive = (n: number, what: string): number => {
-  if (Number.isSafeInteger(n) && n > 0 && n <= 0x7fffffff) return n
-  throw new LayoutError({ path: "", expected: `${what} from 1 to 2147483647`, actual: show(n) })
+  if (Number.isSafeInteger(n) && n > 0 && n <= MOST_BYTES) return n
+  return refuse(`${what} from 1 to ${MOST_BYTES}`, show(n))
 }
 
 /**
@@ -173,33 +190,38 @@ export const bytes = (size: number): Layout<Uint8Array> =>
   make({ _tag: "Bytes", size: positive(size, "a size in bytes"), align: 1 })
 
 /** A C array of `length` elements. */
-export const array = <A>(element: Layout<A>, length: number): Layout<ReadonlyArray<A>> =>
-  make({
-    _tag: "Array",
-    size: positive(element.size * positive(length, "an array length"), "an array size in bytes"),
-    align: element.align,
-    element: element.node,
-    length
-  })
+export const array = <A>(element: Layout<A>, length: number): Layout<ReadonlyArray<A>> => {
+  const node = nodeOf(element)
+  const size = positive(node.size * positive(length, "an array length"), "an array size in bytes")
+  return make({ _tag: "Array", size, align: node.align, element: node, length })
+}
 
 /** `width` bits of an integer layout, as in C's `unsigned int flags : 3`. Placed by `struct`. */
 export const bits = <A extends number | bigint>(base: Layout<A>, width: number): Bits<A> => {
-  const node = base.node
-  if (node._tag !== "Int" || node.bigEndian) {
-    throw new LayoutError({ path: "", expected: "a little-endian integer layout", actual: node._tag })
-  }
+  const node = nodeOf(base)
+  if (node._tag !== "Int" || node.bigEndian) return refuse("a little-endian integer layout", node._tag)
   if (!Number.isInteger(width) || width < 1 || width > node.size * 8) {
-    throw new LayoutError({ path: "", expected: `a width from 1 to ${node.size * 8} bits`, actual: show(width) })
+    return refuse(`a width from 1 to ${node.size * 8} bits`, show(width))
   }
   return { [BitsTypeId]: (a) => a, width, node }
 }
 
-/** JavaScript puts integer-like names first, whatever order they were written in: such fields would be misplaced. */
+/**
+ * What an object of fields, members or values names, in order. JavaScript puts integer-like names first, whatever order they
+ * were written in, so such fields would be misplaced; and `{ __proto__: … }` sets what an object inherits from, so that
+ * field would be lost.
+ */
 const ordered = <F extends object>(fields: F): ReadonlyArray<[string, F[keyof F]]> => {
+  const isObject = typeof fields === "object" && fields !== null
+  const prototype: unknown = isObject ? Object.getPrototypeOf(fields) : undefined
+  if (prototype !== null && (prototype === undefined || Object.getPrototypeOf(prototype) !== null)) {
+    return refuse("a plain object with names", show(fields))
+  }
   const entries = Object.entries(fields) as Array<[string, F[keyof F]]>
-  const wrong = entries.find(([name]) => /^(0|[1-9]\d*)$/.test(name))
-  if (wrong === undefined) return entries
-  throw new LayoutError({ path: "", expected: "field names that are no integers", actual: show(wrong[0]) })
+  for (const [name] of entries) {
+    if (/^(0|[1-9]\d*)$/.test(name)) return refuse("field names that are no integers", show(name))
+  }
+  return entries
 }
 
 /** The fields of a struct or union, by name. */
@@ -212,45 +234,71 @@ export const struct = <const F extends { readonly [name: string]: Layout<any> | 
   fields: F
 ): Layout<{ readonly [K in keyof F]: Type<F[K]> }> =>
   make(placeStruct(
-    ordered(fields).map(([name, field]) => ({
-      name,
-      node: field.node,
-      width: isLayout(field) ? undefined : field.width
-    })),
+    ordered(fields).map(([name, field]) =>
+      isBits(field)
+        ? { name, node: field.node, width: field.width }
+        : { name, node: nodeOf(field, name), width: undefined }
+    ),
     false
   ))
 
 /** A C struct with `__attribute__((packed))`: no padding, and an alignment of 1. */
 export const packed = <const F extends Fields>(fields: F): Layout<{ readonly [K in keyof F]: Type<F[K]> }> =>
-  make(placeStruct(ordered(fields).map(([name, field]) => ({ name, node: field.node, width: undefined })), true))
+  make(
+    placeStruct(ordered(fields).map(([name, field]) => ({ name, node: nodeOf(field, name), width: undefined })), true)
+  )
 
 /**
  * A C union. Decoding gives every member's reading of the same bytes. Encoding takes any of them, at least one; where
  * several are given they must agree, so a decoded value encodes to the bytes it came from.
  */
 export const union = <const F extends Fields>(members: F): Layout<{ readonly [K in keyof F]?: Type<F[K]> }> => {
-  const nodes = ordered(members).map(([name, member]) => ({ name, node: member.node }))
-  const align = Math.max(1, ...nodes.map((m) => m.node.align))
-  const widest = Math.max(0, ...nodes.map((m) => m.node.size))
+  const nodes = ordered(members).map(([name, member]) => ({ name, node: nodeOf(member, name) }))
+  if (nodes.length === 0) return refuse("a union of at least one member", "none")
+  const align = nodes.reduce((most, m) => Math.max(most, m.node.align), 1)
+  const widest = nodes.reduce((most, m) => Math.max(most, m.node.size), 0)
   return make({ _tag: "Union", size: Math.ceil(widest / align) * align, align, members: nodes })
 }
 
+/** The integer that a C compiler takes for an enum: 4 bytes where they hold all values, signed where one is negative. */
+const enumBase = (values: ReadonlyArray<number>): Layout<number> => {
+  const least = values.reduce((a, b) => Math.min(a, b))
+  const greatest = values.reduce((a, b) => Math.max(a, b))
+  if (least >= 0) return greatest <= 0xffffffff ? u32 : u64Number
+  return least >= -0x80000000 && greatest <= 0x7fffffff ? i32 : i64Number
+}
+
 /**
- * A C enum: its values by name, stored in `base` (4 bytes unless given). A number without a name reads as that number,
- * and a number may be written: kernels add values.
+ * A C enum: its values by name. They are stored in `base`, which must hold them all; unless given it is what a C compiler
+ * takes: 4 bytes, signed if a value is negative, and 8 bytes where 4 do not hold them. A number without a name reads as that
+ * number, and a number may be written: kernels add values.
  */
 export const enumeration = <const V extends { readonly [name: string]: number }>(
   values: V,
-  base: Layout<number> = u32
+  base?: Layout<number>
 ): Layout<(keyof V & string) | number> => {
-  const node = base.node
-  if (node._tag !== "Int") throw new LayoutError({ path: "", expected: "an integer layout", actual: node._tag })
-  return make({ _tag: "Enum", size: node.size, align: node.align, base: node, values: new Map(Object.entries(values)) })
+  const entries = ordered(values)
+  if (entries.length === 0) return refuse("an enumeration of at least one value", "none")
+  for (const [name, value] of entries) {
+    if (!Number.isSafeInteger(value)) return refuse("an integer within ±(2^53 - 1)", show(value), name)
+  }
+  const node = nodeOf(base === undefined ? enumBase(entries.map(([, value]) => value)) : base)
+  if (node._tag !== "Int" || node.bigint) {
+    return refuse("an integer layout whose values are numbers", node._tag === "Int" ? node.label : node._tag)
+  }
+  const [minimum, maximum] = range(node)
+  for (const [name, value] of entries) {
+    if (value < minimum || value > maximum) {
+      return refuse(`a value of ${node.label} (from ${minimum} to ${maximum})`, String(value), name)
+    }
+  }
+  return make({ _tag: "Enum", size: node.size, align: node.align, base: node, values: new Map(entries) })
 }
 
 /**
  * A layout whose values are read from, and written to, those of another one: a codec of your own. `encode` may throw a
- * `LayoutError` for a value that it does not take; `schema` is that of the new values.
+ * `LayoutError` for a value that it does not take; `schema` is that of the new values, or a function that gives it, which is
+ * called when the schema is first asked for.
  *
  * @example
  * ```ts
@@ -267,17 +315,19 @@ export const enumeration = <const V extends { readonly [name: string]: number }>
 export const transform = <A, B>(base: Layout<A>, codec: {
   readonly decode: (value: A) => B
   readonly encode: (value: B) => A
-  readonly schema: Schema.Codec<B>
-}): Layout<B> =>
-  make({
-    _tag: "Mapped",
-    size: base.size,
-    align: base.align,
-    base: base.node,
-    decode: codec.decode,
-    encode: codec.encode,
-    schema: codec.schema
-  })
+  readonly schema: Schema.Codec<B> | (() => Schema.Codec<B>)
+}): Layout<B> => {
+  const node = nodeOf(base)
+  const { decode, encode, schema } = Object(codec) as typeof codec
+  if (typeof decode !== "function") return refuse("a function", show(decode), "decode")
+  if (typeof encode !== "function") return refuse("a function", show(encode), "encode")
+  if (schema === undefined || schema === null) {
+    return refuse("a Schema, or a function that gives one", show(schema), "schema")
+  }
+  // A Schema may be a function too: a class.
+  const given = typeof schema === "function" && !("ast" in schema) ? schema : () => schema
+  return make({ _tag: "Mapped", size: node.size, align: node.align, base: node, decode, encode, schema: given })
+}
 
 /**
  * A `struct bpf_spin_lock`, for values that programs change under a lock, and that `lock: true` reads and writes so. It

@@ -23,7 +23,8 @@
 import * as Effect from "effect/Effect"
 import * as Formatter from "effect/Formatter"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import { deferredStream, streamModule } from "../effect/onDemand.ts"
 import { errno } from "../abi/errno.ts"
 import { freezeMap } from "../bpf/maps.ts"
 import { listById } from "../bpf/objectIds.ts"
@@ -143,8 +144,10 @@ export const info = (map: BpfMap): Effect.Effect<Info, SystemCallError, Kernel> 
 /**
  * All maps of the system, by ascending id. Maps that come and go meanwhile may be missing. Needs CAP_SYS_ADMIN.
  */
-export const list: Stream.Stream<Info, SystemCallError, Kernel> = Stream.unwrap(
-  Effect.map(Kernel, (kernel) => listById(kernel, "map", (fd, subject) => readInfo(kernel, fd, subject)))
+export const list: Stream.Stream<Info, SystemCallError, Kernel> = deferredStream((stream) =>
+  stream.unwrap(
+    Effect.map(Kernel, (kernel) => listById(kernel, "map", (fd, subject) => readInfo(kernel, fd, subject)))
+  )
 )
 
 /**
@@ -160,7 +163,8 @@ export const dump = <K, V>(
   Effect.gen(function*() {
     const { id, keySize, maxEntries, valueSize } = yield* info(map)
     const most = options?.most ?? Number.POSITIVE_INFINITY
-    const entries = yield* Stream.runCollect(Stream.take(map.entries, most + 1))
+    const { runCollect, take } = streamModule()
+    const entries = yield* runCollect(take(map.entries, most + 1))
     const shown = entries.slice(0, most)
     const more = entries.length > shown.length
     const head = `${describe(map.spec)}, id ${id}: keys of ${keySize} bytes, values of ${valueSize}, ` +

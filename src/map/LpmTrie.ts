@@ -25,9 +25,10 @@
  * ```
  */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Struct from "effect/Struct"
+import { schemaModule } from "../effect/onDemand.ts"
 import { bpf_map_create_flags } from "../abi/generated/enums.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
@@ -77,10 +78,11 @@ export const prefix = <A>(data: Layout<A>): Layout<Prefix<A>> => {
       new DataView(encoded.buffer).setUint32(0, length, true)
       return { length: encoded, data: value }
     },
-    schema: Schema.Struct({
-      length: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: bits })),
-      data: data.schema
-    }) as unknown as Schema.Codec<Prefix<A>>
+    schema: () => {
+      const { Int, isBetween, Struct: struct } = schemaModule()
+      const length = Int.check(isBetween({ minimum: 0, maximum: bits }))
+      return struct({ length, data: data.schema }) as unknown as Schema.Codec<Prefix<A>>
+    }
   })
 }
 

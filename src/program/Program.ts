@@ -25,7 +25,8 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import { deferredStream } from "../effect/onDemand.ts"
 import type { AttachType, ProgramType } from "../abi/names.ts"
 import type * as Btf from "../btf/Btf.ts"
 import * as Asm from "../isa/Asm.ts"
@@ -216,6 +217,8 @@ export const fromFd = <const T extends ProgramType, const A extends AttachTypeOf
   allOrNothing(Effect.flatMap(Kernel, (kernel) => openByFd(kernel, { type, attachType: attachType as A }, fd)))
 
 /** All programs of the system, by ascending id. Those that come and go meanwhile may be missing. Needs CAP_SYS_ADMIN. */
-export const list: Stream.Stream<Info, InvalidArgument | SystemCallError, Kernel> = Stream.unwrap(
-  Effect.map(Kernel, (kernel) => listById(kernel, "program", (fd, subject) => readInfo(kernel, fd, subject)))
+export const list: Stream.Stream<Info, InvalidArgument | SystemCallError, Kernel> = deferredStream((stream) =>
+  stream.unwrap(
+    Effect.map(Kernel, (kernel) => listById(kernel, "program", (fd, subject) => readInfo(kernel, fd, subject)))
+  )
 )

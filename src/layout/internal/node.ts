@@ -77,8 +77,8 @@ export interface MappedNode {
   readonly base: Node
   readonly decode: (value: any) => any
   readonly encode: (value: any) => any
-  /** A `Schema.Codec`; this file knows no Effect. */
-  readonly schema: unknown
+  /** Gives a `Schema.Codec`; this file knows no Effect. */
+  readonly schema: () => unknown
 }
 
 export type Node =
@@ -97,6 +97,33 @@ export const range = (node: IntNode, width = node.size * 8): readonly [minimum: 
   node.signed
     ? [-(1n << BigInt(width - 1)), (1n << BigInt(width - 1)) - 1n]
     : [0n, (1n << BigInt(width)) - 1n]
+
+/** How deep descriptions nest; what is compiled from them nests as deep. */
+export const depthOf = (node: Node): number => {
+  const known = depths.get(node)
+  if (known !== undefined) return known
+  const depth = 1 + innerOf(node).reduce((most, inner) => Math.max(most, depthOf(inner)), 0)
+  depths.set(node, depth)
+  return depth
+}
+
+const depths = new WeakMap<Node, number>()
+
+const innerOf = (node: Node): ReadonlyArray<Node> => {
+  switch (node._tag) {
+    case "Array":
+      return [node.element]
+    case "Struct":
+      return node.fields.map((field) => field.node)
+    case "Union":
+      return node.members.map((member) => member.node)
+    case "Enum":
+    case "Mapped":
+      return [node.base]
+    default:
+      return []
+  }
+}
 
 export const alignUp = (n: number, align: number): number => Math.ceil(n / align) * align
 

@@ -1,9 +1,11 @@
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
+import { schemaModule } from "../../effect/onDemand.ts"
 import { type IntNode, type Node, range } from "./node.ts"
 
 const encoder = new TextEncoder()
 
 const int = (node: IntNode, width: number): Schema.Codec<any> => {
+  const Schema = schemaModule()
   const [minimum, maximum] = range(node, width)
   if (node.bigint) return Schema.BigInt.check(Schema.isBetweenBigInt({ minimum, maximum }))
   const limit = BigInt(Number.MAX_SAFE_INTEGER)
@@ -15,6 +17,7 @@ const int = (node: IntNode, width: number): Schema.Codec<any> => {
 
 /** The Effect Schema of a layout's values: its checks are the limits that the encoder enforces. */
 export const schemaOf = (node: Node): Schema.Codec<any> => {
+  const Schema = schemaModule()
   switch (node._tag) {
     case "Int":
       return int(node, node.size * 8)
@@ -37,7 +40,7 @@ export const schemaOf = (node: Node): Schema.Codec<any> => {
       return Schema.Array(element).check(Schema.isBetweenLength(node.length, node.length)) as Schema.Codec<any>
     }
     case "Mapped":
-      return node.schema as Schema.Codec<any>
+      return node.schema() as Schema.Codec<any>
     case "Union":
       return Schema.Union(
         node.members.map((m) => Schema.Struct({ [m.name]: schemaOf(m.node) }))

@@ -4,8 +4,9 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import { errno } from "../../abi/errno.ts"
+import { deferredStream, streamModule } from "../../effect/onDemand.ts"
 import * as Layout from "../../layout/Layout.ts"
 import type { LayoutError } from "../../layout/Layout.ts"
 import type { Clear, ColumnBatch, Iterate, IterationError } from "../MapOperations.ts"
@@ -22,29 +23,31 @@ const paged = <A>(
   options: WalkOptions,
   decode: (page: Page) => Array<A>
 ): Stream.Stream<A, IterationError> =>
-  Stream.scoped(Stream.fromPull(Effect.gen(function*() {
-    const scope: Scope.Scope = yield* Effect.scope
-    const next = Scope.provide(yield* walk(access, options), scope)
-    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> = Effect.flatMap(
-      next,
-      (page): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> => {
-        if (page === undefined) return Cause.done()
-        if (page.count === 0) return nextTurn
-        try {
-          return Effect.succeed(decode(page) as never)
-        } catch (error) {
-          return caught(error) as Effect.Effect<never, LayoutError>
+  deferredStream((stream) =>
+    stream.scoped(stream.fromPull(Effect.gen(function*() {
+      const scope: Scope.Scope = yield* Effect.scope
+      const next = Scope.provide(yield* walk(access, options), scope)
+      const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> = Effect.flatMap(
+        next,
+        (page): Pull.Pull<Arr.NonEmptyReadonlyArray<A>, IterationError> => {
+          if (page === undefined) return Cause.done()
+          if (page.count === 0) return nextTurn
+          try {
+            return Effect.succeed(decode(page) as never)
+          } catch (error) {
+            return caught(error) as Effect.Effect<never, LayoutError>
+          }
         }
-      }
-    )
-    const nextTurn = Effect.flatMap(Effect.yieldNow, () => pull)
-    let isFirst = true
-    return Effect.suspend(() => {
-      if (!isFirst) return nextTurn
-      isFirst = false
-      return pull
-    })
-  })))
+      )
+      const nextTurn = Effect.flatMap(Effect.yieldNow, () => pull)
+      let isFirst = true
+      return Effect.suspend(() => {
+        if (!isFirst) return nextTurn
+        isFirst = false
+        return pull
+      })
+    })))
+  )
 
 const readAll = <A>(codec: Codec<A>, block: Page["keys"], count: number): Array<A> => {
   const { bytes, view } = block
@@ -81,10 +84,12 @@ const batchOf = <K, V>({ key, value }: Access<K, V>) => (page: Page): Array<Colu
 }]
 
 const total = (access: Access<any, any>, drains: boolean) =>
-  Stream.runFold(
-    paged(access, { drains, most: PLAIN_ENTRIES }, (page) => [page.count]),
-    () => 0,
-    (sum, count) => sum + count
+  Effect.suspend(() =>
+    streamModule().runFold(
+      paged(access, { drains, most: PLAIN_ENTRIES }, (page) => [page.count]),
+      () => 0,
+      (sum, count) => sum + count
+    )
   )
 
 const reading: WalkOptions = { drains: false, most: ENTRIES }
