@@ -35,9 +35,11 @@ const trace = Effect.fnUntraced(function*(parent: Option.Option<number>) {
 type TraceError = Effect.Error<ReturnType<typeof trace>>
 
 /** What a user without privilege meets: not Linux, or a kernel that says no. */
-const isUnprivileged = (error: TraceError | KernelError.KernelUnavailable) =>
-  error._tag === "KernelUnavailable" || error._tag === "TracefsUnavailable" ||
-  (error._tag === "SystemCallError" && ["EPERM", "EACCES", "ENOSYS"].includes(error.code))
+const isUnprivileged = (error: TraceError | KernelError.KernelUnavailable) => {
+  const reason = error._tag === "AttachError" ? error.reason : error
+  return reason._tag === "KernelUnavailable" || reason._tag === "TracefsUnavailable" ||
+    (reason._tag === "SystemCallError" && ["EPERM", "EACCES", "ENOSYS"].includes(reason.code))
+}
 
 const command = Command.make("execve", {
   seconds: Flag.Int("seconds").pipe(Flag.withDescription("Stop after this many seconds"), Flag.optional),

@@ -1,4 +1,6 @@
 /** Every public module, as a namespace. Each can be imported alone, as `effect-ebpf/RingBuffer`. */
+export * as AttachError from "./attach/AttachError.ts"
+export * as Link from "./attach/Link.ts"
 export * as Tracepoint from "./attach/Tracepoint.ts"
 export * as Btf from "./btf/Btf.ts"
 export * as BtfType from "./btf/BtfType.ts"

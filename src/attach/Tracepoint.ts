@@ -2,7 +2,7 @@
  * Attaches programs to tracepoints: places in the kernel's source that report an event with a record of fixed layout, such
  * as a system call, a scheduling decision or a packet. Kernel 4.7.
  *
- * It goes through a perf event, which is what kernels before 5.15 have. The tracepoints of a system are the folders
+ * It goes through a perf event, to which a link holds the program since 5.15 (see `Link`). The tracepoints of a system are the folders
  * under `events/` in tracefs, and each one's `format` file says where the fields of its record are. tracefs need not be
  * mounted.
  *
@@ -28,21 +28,19 @@
  * }).pipe(Effect.scoped)
  * ```
  */
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { errno } from "../abi/errno.ts"
 import { perf_type_id } from "../abi/generated/enums.ts"
-import { perf_event_attr } from "../abi/generated/structs.ts"
-import { perf } from "../abi/os.ts"
-import { fill } from "../kernel/attribute.ts"
-import { acquireBlock, acquireFd, readFile, run, withLocalScope } from "../kernel/systemCall.ts"
-import { Kernel, type KernelService } from "../kernel/Kernel.ts"
-import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
+import type { Kernel, KernelService } from "../kernel/Kernel.ts"
+import { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { readFile } from "../kernel/systemCall.ts"
 import type { Program } from "../program/Program.ts"
-import { acquireTracefs, type TracefsUnavailable } from "./internal/tracefs.ts"
-
-export { TracefsUnavailable } from "./internal/tracefs.ts"
+import { type AttachError, ReadsBeyondRecord, type Reason, TargetNotFound } from "./AttachError.ts"
+import { attaching } from "./internal/attaching.ts"
+import { attachToPerfEvent } from "./internal/perfEvent.ts"
+import { acquireTracefs } from "./internal/tracefs.ts"
+import type { Link } from "./Link.ts"
 
 /** A tracepoint by category and name, which are the folders of tracefs: `syscalls` and `sys_enter_execve`. */
 export interface Target {
@@ -50,94 +48,80 @@ export interface Target {
   readonly name: string
 }
 
-/** An attached program: detached when its scope closes. */
-export interface Tracepoint extends Target {
-  readonly program: Program<"tracepoint">
-  /** The descriptor of the perf event. */
-  readonly fd: number
-}
-
-/** The kernel has no such tracepoint: a misspelt name, or a feature that it was built without. */
-export class TracepointNotFound extends Data.TaggedError("TracepointNotFound")<Target> {
-  override get message(): string {
-    return `no tracepoint ${this.category}/${this.name} in this kernel: look in events/${this.category} of tracefs`
-  }
+/** The fields of `attach`'s options. */
+export interface Options {
+  /** What the helper `get_attach_cookie` gives the program, which may be attached at several places; kernel 5.15. */
+  readonly cookie?: bigint | undefined
 }
 
 const checkTarget = (target: Target): InvalidArgument | undefined => {
   for (const field of ["category", "name"] as const) {
     if (/^[A-Za-z0-9_-]+$/.test(target[field])) continue
-    return new InvalidArgument({
-      field,
-      expected: "letters, digits, _ and -",
-      actual: JSON.stringify(target[field])
-    })
+    return new InvalidArgument({ field, expected: "letters, digits, _ and -", actual: JSON.stringify(target[field]) })
   }
   return undefined
 }
 
-/** The number by which perf knows the tracepoint. */
-const readId = (
-  kernel: KernelService,
-  target: Target
-): Effect.Effect<number, TracepointNotFound | TracefsUnavailable | SystemCallError> =>
+/** A file of a tracepoint's folder. */
+const readFromTracefs = (kernel: KernelService, { category, name }: Target, file: string) =>
   Effect.scoped(Effect.gen(function*() {
     const tracefs = yield* acquireTracefs(kernel)
-    const id = yield* readFile(kernel, `${tracefs}/events/${target.category}/${target.name}/id`).pipe(
-      Effect.catchIf(
-        (error) => error.errno === errno.ENOENT,
-        () => Effect.fail(new TracepointNotFound({ category: target.category, name: target.name }))
-      )
-    )
-    return Number(new TextDecoder().decode(id))
+    const content = yield* readFile(kernel, `${tracefs}/events/${category}/${name}/${file}`)
+    return new TextDecoder().decode(content)
   }))
 
-/** PERF_ATTR_SIZE_VER5: all that is set here, and known to every kernel since 4.1. */
-const ATTR_SIZE = 112
+/** The number by which perf knows the tracepoint. */
+const readId = (kernel: KernelService, target: Target): Effect.Effect<number, Reason> =>
+  Effect.map(readFromTracefs(kernel, target, "id"), Number).pipe(
+    Effect.mapError((error) =>
+      error instanceof SystemCallError && error.errno === errno.ENOENT
+        ? new TargetNotFound({
+          target: `tracepoint ${target.category}/${target.name}`,
+          lookIn: `events/${target.category} of tracefs`
+        })
+        : error
+    )
+  )
+
+/** Where the last field of a record ends, as its format file tells. */
+export const recordSize = (format: string): number | undefined => {
+  const ends = [...format.matchAll(/offset:(\d+);\s*size:(\d+);/g)].map((match) => Number(match[1]) + Number(match[2]))
+  return ends.length === 0 ? undefined : Math.max(...ends)
+}
+
+/** The kernel refuses a program that reads beyond the record with a bare EACCES, and not before it is attached. */
+const explained = (kernel: KernelService, target: Target) => (error: Reason): Effect.Effect<never, Reason> => {
+  const { call, code } = error instanceof SystemCallError ? error : { call: "", code: "" }
+  return code !== "EACCES" || (call !== "bpf" && call !== "ioctl")
+    ? Effect.fail(error)
+    : readFromTracefs(kernel, target, "format").pipe(
+      Effect.map(recordSize),
+      Effect.orElseSucceed(() => undefined),
+      Effect.flatMap((size) => Effect.fail(new ReadsBeyondRecord({ recordSize: size })))
+    )
+}
 
 /**
  * Attaches a program to a tracepoint until the scope closes.
  *
- * Fails with `TracepointNotFound` for an unknown one, `TracefsUnavailable` if tracefs is not mounted and cannot be,
- * `InvalidArgument` for a name that cannot be one, and `SystemCallError` if the kernel refuses.
+ * Fails with `AttachError`, for reasons of: `TargetNotFound` for an unknown one, `TracefsUnavailable` if tracefs is not
+ * mounted and cannot be, `ReadsBeyondRecord` for a program that expects a longer record, `InvalidArgument` for a name that
+ * cannot be one, `NotSupported` for a cookie before 5.15, and `SystemCallError` if the kernel refuses.
  */
 export const attach = (
   program: Program<"tracepoint">,
-  target: Target
-): Effect.Effect<
-  Tracepoint,
-  InvalidArgument | TracepointNotFound | TracefsUnavailable | SystemCallError,
-  Kernel | Scope.Scope
-> =>
-  withLocalScope(Effect.fnUntraced(function*(owner) {
-    const kernel = yield* Kernel
-    const invalid = checkTarget(target)
-    if (invalid !== undefined) return yield* invalid
-    const id = yield* readId(kernel, target)
-    const subject = `tracepoint ${target.category}/${target.name}`
-    const attr = yield* acquireBlock(kernel, perf_event_attr.size)
-    fill(attr, perf_event_attr, {
-      type: perf_type_id.PERF_TYPE_TRACEPOINT,
-      size: ATTR_SIZE,
-      config: id,
-      sample_period: 1,
-      wakeup_events: 1
-    })
-    // On one CPU only: a BPF program belongs to the tracepoint itself and then runs for all CPUs.
-    const fd = yield* acquireFd(
-      kernel,
-      { call: "perf_event_open", subject },
-      () => kernel.perf.open(attr, -1, 0, -1, perf.PERF_FLAG_FD_CLOEXEC)
-    ).pipe(Scope.provide(owner))
-    yield* run(
-      kernel,
-      { call: "ioctl", command: "PERF_EVENT_IOC_SET_BPF", subject },
-      () => kernel.perf.ioctl(fd, perf.PERF_EVENT_IOC_SET_BPF, program.fd)
-    )
-    yield* run(
-      kernel,
-      { call: "ioctl", command: "PERF_EVENT_IOC_ENABLE", subject },
-      () => kernel.perf.ioctl(fd, perf.PERF_EVENT_IOC_ENABLE, 0)
-    )
-    return { category: target.category, name: target.name, program, fd }
-  }))
+  target: Target,
+  options?: Options
+): Effect.Effect<Link<"tracepoint">, AttachError, Kernel | Scope.Scope> =>
+  attaching(program, `tracepoint ${target.category}/${target.name}`, (attaching) =>
+    Effect.gen(function*() {
+      const invalid = checkTarget(target)
+      if (invalid !== undefined) return yield* invalid
+      const { kernel } = attaching
+      const config = yield* readId(kernel, target)
+      const fields = { type: perf_type_id.PERF_TYPE_TRACEPOINT, config, sample_period: 1, wakeup_events: 1 }
+      // On one CPU only: a BPF program belongs to the tracepoint itself and then runs for all CPUs.
+      return yield* attachToPerfEvent(attaching, { fields, pid: -1, cpu: 0 }, options?.cookie).pipe(
+        Effect.catch(explained(kernel, target))
+      )
+    }))

@@ -30,7 +30,8 @@ const inspectKey = Symbol.for("nodejs.util.inspect.custom")
 const decoder = new TextDecoder()
 
 /** The id of a descriptor's object as /proc tells it, or nothing. Makes one read, so it is for printing alone. */
-const idOf = (kernel: KernelService, fd: number, line: string): string => {
+const idOf = (kernel: KernelService, fd: number, line: string | undefined): string => {
+  if (line === undefined) return ""
   const info = kernel.files.read(`/proc/self/fdinfo/${fd}`)
   const found = typeof info === "number" ? null : new RegExp(`^${line}:\\s*(\\d+)$`, "m").exec(decoder.decode(info))
   return found === null ? "" : `, id ${found[1]}`
@@ -38,18 +39,19 @@ const idOf = (kernel: KernelService, fd: number, line: string): string => {
 
 /**
  * A handle of a descriptor with the fields given. It prints as what it is, `xdp program "pass", id 7, fd 12`, and has the
- * `typeId` of its kind.
+ * `typeId` of its kind. What has no descriptor says by `attached` whether it is still there.
  */
 export const handleOf = <Fields extends object>(
   kernel: KernelService,
-  descriptor: Descriptor,
+  descriptor: Descriptor & { readonly attached?: boolean },
   kind: HandleKind,
   subject: string,
   fields: Fields
 ): Fields & Handle => {
   const print = (): string => {
     const { fd } = descriptor
-    return fd < 0 ? `${subject}, closed` : `${subject}${kind.idLine && idOf(kernel, fd, kind.idLine)}, fd ${fd}`
+    if (descriptor.attached !== undefined) return `${subject}, ${descriptor.attached ? "attached" : "detached"}`
+    return fd < 0 ? `${subject}, closed` : `${subject}${idOf(kernel, fd, kind.idLine)}, fd ${fd}`
   }
   const hidden = (value: unknown): PropertyDescriptor => ({ value, enumerable: false })
   return Object.defineProperties({ ...fields }, {

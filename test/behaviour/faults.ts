@@ -66,7 +66,7 @@ export const faults = ({ scenario, test }: Harness): void => {
         for (const reason of exit.cause.reasons) {
           expect(reason._tag, where).toBe("Fail")
           const tag = reason._tag === "Fail" ? (reason.error as { _tag: string })._tag : ""
-          expect(["SystemCallError", "TracefsUnavailable"], where).toContain(tag)
+          expect(["SystemCallError", "AttachError"], where).toContain(tag)
         }
       }
       return failures

@@ -1,5 +1,6 @@
 import { beforeEach, describe } from "@effect/vitest"
 import { faults } from "../behaviour/faults.ts"
+import { links } from "../behaviour/links.ts"
 import { maps } from "../behaviour/maps.ts"
 import { pinning } from "../behaviour/pinning.ts"
 import { programFaults } from "../behaviour/programFaults.ts"
@@ -16,6 +17,7 @@ describe("this machine's kernel", () => {
   describe("pinning", () => pinning(real))
   describe("programs", () => programs(real))
   describe("rejections", () => rejections(real))
+  describe("links", () => links(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))

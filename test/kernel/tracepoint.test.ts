@@ -51,25 +51,16 @@ describe("tracepoints of this machine's kernel", () => {
       expect(record!.file).toBe("/bin/true")
     }))
 
-  real("an unknown tracepoint is named, and a name that is a path is refused", () =>
+  real("a program that reads beyond the record is told how long that is", () =>
     Effect.gen(function*() {
-      const program = yield* Program.load(idle)
-      const attach = (category: string, name: string) =>
-        Effect.flip(Effect.scoped(Tracepoint.attach(program, { category, name })))
-      const missing = yield* attach("syscalls", "sys_enter_nonesuch")
-      expect(missing).toMatchObject({ _tag: "TracepointNotFound", name: "sys_enter_nonesuch" })
-      expect(missing.message).toContain("syscalls/sys_enter_nonesuch")
-      expect(yield* attach("..", "x")).toMatchObject({ _tag: "InvalidArgument", field: "category" })
-      expect(yield* attach("sched", "../sched/x")).toMatchObject({ _tag: "InvalidArgument", field: "name" })
-    }))
-
-  real("a failed attachment leaves no descriptor, even while the scope lives on", () =>
-    Effect.gen(function*() {
-      const program = yield* Program.load(idle)
-      const asIfClosed = { ...program, fd: 1 << 20 }
-      const target = { category: "sched", name: "sched_process_exec" }
-      const error = yield* Effect.flip(Tracepoint.attach(asIfClosed, target))
-      expect(error).toMatchObject({ _tag: "SystemCallError", command: "PERF_EVENT_IOC_SET_BPF", code: "EBADF" })
+      const far = yield* Program.load(ProgramSpec.make({
+        type: "tracepoint",
+        name: "far",
+        instructions: [Asm.ldxdw("r1", "r1", 1024), Asm.mov("r0", 0), Asm.exit()]
+      }))
+      const error = yield* Effect.flip(Tracepoint.attach(far, { category: "sched", name: "sched_process_exec" }))
+      expect(error).toMatchObject({ _tag: "AttachError", reason: { _tag: "ReadsBeyondRecord", recordSize: 20 } })
+      expect(error.message).toContain("reads beyond the record's 20 bytes")
     }))
 
   real("the kernel's own BTF is read and knows task_struct", () =>

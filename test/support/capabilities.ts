@@ -57,9 +57,10 @@ export type OperationName = keyof typeof operations
 const outcome = (operation: Operation) =>
   Effect.scoped(operation).pipe(
     Effect.as("ok"),
-    Effect.catch((error) =>
-      Effect.succeed(error._tag === "SystemCallError" ? (error as { code?: string }).code! : error._tag)
-    )
+    Effect.catch((error) => {
+      const { reason = error } = error as { readonly reason?: { readonly _tag: string } }
+      return Effect.succeed((reason as { readonly code?: string }).code ?? reason._tag)
+    })
   )
 
 const main = Effect.forEach(

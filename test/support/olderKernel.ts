@@ -49,3 +49,18 @@ export const watching = (
       ...kernel,
       bpf: { ...kernel.bpf, call: (command, attr, size) => watch(command, () => kernel.bpf.call(command, attr, size)) }
     }))
+
+/** Runs an effect on a kernel that says it is of a version just before another; `watch` sees its calls of `bpf`. */
+export const olderThan = (
+  [major, minor]: readonly [major: number, minor: number],
+  watch: (command: number) => void
+) =>
+<A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(Kernel.Kernel, (kernel) => {
+    const version = { major, minor: minor - 1, patch: 0, release: `${major}.${minor - 1}.0` }
+    const call: Kernel.BpfCalls["call"] = (command, attr, size) => {
+      watch(command)
+      return kernel.bpf.call(command, attr, size)
+    }
+    return Effect.provideService(effect, Kernel.Kernel, { ...kernel, version, bpf: { ...kernel.bpf, call } })
+  })

@@ -1,5 +1,6 @@
 import { describe } from "@effect/vitest"
 import { faults } from "../behaviour/faults.ts"
+import { links } from "../behaviour/links.ts"
 import { maps } from "../behaviour/maps.ts"
 import { pinning } from "../behaviour/pinning.ts"
 import { programFaults } from "../behaviour/programFaults.ts"
@@ -14,6 +15,7 @@ describe("the simulated kernel", () => {
   describe("pinning", () => pinning(simulated))
   describe("programs", () => programs(simulated))
   describe("rejections", () => rejections(simulated))
+  describe("links", () => links(simulated))
   describe("failing calls of programs", () => programFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
   describe("faults", () => faults(executeOnSimulated))

@@ -56,11 +56,24 @@ export interface Attachment {
   readonly cookie: bigint
 }
 
+/** What there is to tell of a link's place. */
+export interface LinkFacts {
+  /** Of `enum bpf_link_type`. */
+  readonly type: number
+  /** By the names of `struct bpf_link_info`. */
+  readonly fields: { readonly [field: string]: number | bigint }
+  readonly text?: { readonly field: string; readonly length: string; readonly value: string }
+}
+
 /** A program's attachment to a hook, which lasts as long as the link. */
 export interface SimulatedLink extends Lifetime {
   readonly _tag: "Link"
   readonly id: number
   readonly hook: string
+  /** What info says of it beside: its type, and the fields that the type has; texts are written where the caller points. */
+  readonly facts: LinkFacts
+  /** False once it was detached by force. */
+  attached: boolean
   /** Its program may be replaced (BPF_LINK_UPDATE); the link holds the one that is there. */
   readonly attachment: Attachment
 }

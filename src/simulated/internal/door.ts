@@ -136,6 +136,10 @@ export class Door {
       mounts: this.mounts,
       hooks: this.hooks,
       hasRawTracepoint: (name) => options.tracepoints.some((tracepoint) => tracepoint.endsWith(`/${name}`)),
+      tracepointName: (id) => {
+        const name = [...this.tracepoints].find(([, number]) => number === id)?.[0] ?? ""
+        return name.slice(name.indexOf("/") + 1)
+      },
       hasDevice: (ifindex) => [...this.devices.values()].includes(ifindex),
       newId: () => this.objects.newId(),
       addMap: (map) => this.mapsByPointer.set(addressOf(map.pointer), map),

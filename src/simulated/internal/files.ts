@@ -1,7 +1,7 @@
 // The files of the simulated /proc and /sys that this library reads.
 import { errno } from "../../abi/errno.ts"
 import { mapTypes } from "../../abi/names.ts"
-import type { Descriptors, OpenFile, SimulatedProgram } from "./descriptors.ts"
+import type { Descriptors, OpenFile, SimulatedLink, SimulatedProgram } from "./descriptors.ts"
 import type { SimulatedMap } from "./maps.ts"
 import type { Mounts } from "./mounts.ts"
 import { vmlinux } from "./tasks.ts"
@@ -25,10 +25,18 @@ const mapLines = ({ attributes, frozen, id }: SimulatedMap): string =>
 const programLines = ({ id, type }: SimulatedProgram): string =>
   `prog_type:\t${type}\nprog_jited:\t0\nprog_id:\t${id}\n`
 
+/** A link's lines of /proc/self/fdinfo (bpf_link_show_fdinfo). */
+const linkLines = ({ attachment, facts, id }: SimulatedLink): string =>
+  `link_type:\t${facts.type}\nlink_id:\t${id}\nprog_tag:\t${"0".repeat(16)}\nprog_id:\t${attachment.program.id}\n`
+
 /** /proc/self/fdinfo of an open file. */
 const fdinfo = ({ object, reads, writes }: OpenFile): string => {
   const mode = reads ? (writes ? 2 : 0) : 1
-  const lines = object._tag === "Map" ? mapLines(object) : object._tag === "Program" ? programLines(object) : ""
+  const lines = object._tag === "Map" ? mapLines(object) : object._tag === "Program"
+    ? programLines(object)
+    : object._tag === "Link"
+    ? linkLines(object)
+    : ""
   return `pos:\t0\nflags:\t0200000${mode}\nmnt_id:\t15\nino:\t1\n${lines}`
 }
 

@@ -1,10 +1,10 @@
-// BPF_OBJ_GET_INFO_BY_FD: what the kernel says of maps, programs and BTF (kernel/bpf/syscall.c, btf.c).
+// BPF_OBJ_GET_INFO_BY_FD: what the kernel says of maps, programs, links and BTF (kernel/bpf/syscall.c, btf.c).
 import { errno } from "../../abi/errno.ts"
-import { bpf_attr_info, bpf_btf_info, bpf_map_info, bpf_prog_info } from "../../abi/generated/structs.ts"
+import { bpf_attr_info, bpf_btf_info, bpf_link_info, bpf_map_info, bpf_prog_info } from "../../abi/generated/structs.ts"
 import { mapTypes } from "../../abi/names.ts"
 import type { Attr } from "./attr.ts"
 import type { SimulatedBtf } from "./btfObject.ts"
-import type { SimulatedProgram } from "./descriptors.ts"
+import type { SimulatedLink, SimulatedProgram } from "./descriptors.ts"
 import type { SimulatedMap } from "./maps.ts"
 import { viewOf } from "./memory.ts"
 import { readUser, writeUser } from "./userMemory.ts"
@@ -85,10 +85,36 @@ const btfInfo = (state: KernelState, btf: SimulatedBtf, given: Uint8Array): Uint
   return answer.bytes
 }
 
+const linkInfo = (state: KernelState, link: SimulatedLink, given: Uint8Array): Uint8Array => {
+  const { fields } = bpf_link_info
+  const answer = new Answer(bpf_link_info)
+  const { fields: place, text, type } = link.facts
+  answer.set("type", type)
+  answer.set("id", link.id)
+  answer.set("prog_id", link.attachment.program.id)
+  for (const [field, value] of Object.entries(place)) {
+    // A link that was detached by force is nowhere, but still of a kind.
+    const isKind = field === "perf_event.type" || field.endsWith("attach_type")
+    answer.set(field as keyof typeof fields, link.attached || isKind ? value : 0)
+  }
+  if (text !== undefined) {
+    const at = fields[text.field as keyof typeof fields]
+    const length = fields[text.length as keyof typeof fields]
+    const bytes = new TextEncoder().encode(`${text.value}\0`)
+    const room = Number(asked(given, length))
+    const address = asked(given, at)
+    if (address !== 0n && room > 0) writeUser(state.memory, address, bytes.subarray(0, room))
+    answer.set(text.field as keyof typeof fields, address)
+    answer.set(text.length as keyof typeof fields, bytes.length)
+  }
+  return answer.bytes
+}
+
 const sizes: { readonly [tag: string]: number } = {
   Map: bpf_map_info.size,
   Program: bpf_prog_info.size,
-  Btf: bpf_btf_info.size
+  Btf: bpf_btf_info.size,
+  Link: bpf_link_info.size
 }
 
 /** BPF_OBJ_GET_INFO_BY_FD. A shorter struct than this kernel's is filled as far as it goes. */
@@ -107,6 +133,8 @@ export const info = (state: KernelState, attr: Attr): number => {
     ? mapInfo(object)
     : object._tag === "Program"
     ? programInfo(state, object, given)
+    : object._tag === "Link"
+    ? linkInfo(state, object, given)
     : btfInfo(state, object as SimulatedBtf, given)
   const written = Math.min(length, size)
   writeUser(state.memory, attr.address(f.info), answer.subarray(0, written))

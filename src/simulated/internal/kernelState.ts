@@ -19,6 +19,8 @@ export interface KernelState extends MapHost {
   readonly hooks: Hooks
   /** True for the name of a raw tracepoint, which has no category. */
   readonly hasRawTracepoint: (name: string) => boolean
+  /** The name of a tracepoint by its number, without category. */
+  readonly tracepointName: (id: number) => string
   /** The packets that programs are looking at, by the upper half of their context's address. */
   readonly packets: Map<number, Packet>
   /** The helpers that this kernel has. */
