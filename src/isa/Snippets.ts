@@ -33,6 +33,7 @@
  * })
  * ```
  */
+import { __sk_buff, xdp_md } from "../abi/generated/structs.ts"
 import type { Layout, Type } from "../layout/Layout.ts"
 import { add, mov, mov32 } from "./internal/arithmetic.ts"
 import { call, type Helper, jeq, jgt } from "./internal/control.ts"
@@ -185,11 +186,8 @@ export const writeField = (
 
 // ---------------------------------------------------------------- packets
 
-/** Where the contexts have the packet's ends: `struct xdp_md` and `struct __sk_buff` of `include/uapi/linux/bpf.h`. */
-const packetFields = {
-  xdp: { data: 0, end: 4 },
-  skb: { data: 76, end: 80 }
-} as const
+/** The contexts that have the packet's ends. */
+const packetFields = { xdp: xdp_md.fields, skb: __sk_buff.fields } as const
 
 const packetChecks = (options: Parameters<typeof packet>[0]) => {
   if (typeof options !== "object" || options === null) return [wrongOperand("options", "an object", options)]
@@ -222,7 +220,7 @@ export const packet = (options: {
     const { context, data, end, from, length, otherwise } = options
     if (data === end || data === "r0" || end === "r0") return mistake("two registers beside r0", `${data} and ${end}`)
     const fields = packetFields[context]
-    const loads = [ldxw(data, from, fields.data), ldxw(end, from, fields.end)]
+    const loads = [ldxw(data, from, fields.data.offset), ldxw(end, from, fields.data_end.offset)]
     return [
       data === from ? loads.toReversed() : loads, // the context is needed for both
       mov("r0", data),

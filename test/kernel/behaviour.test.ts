@@ -5,6 +5,7 @@ import { maps } from "../behaviour/maps.ts"
 import { pinning } from "../behaviour/pinning.ts"
 import { programFaults } from "../behaviour/programFaults.ts"
 import { programs } from "../behaviour/programs.ts"
+import { contexts } from "../behaviour/contexts.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
 import { executeOnReal } from "../support/executions.ts"
@@ -18,6 +19,7 @@ describe("this machine's kernel", () => {
   describe("programs", () => programs(real))
   describe("rejections", () => rejections(real))
   describe("links", () => links(real))
+  describe("contexts", () => contexts(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))

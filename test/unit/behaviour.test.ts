@@ -5,6 +5,7 @@ import { maps } from "../behaviour/maps.ts"
 import { pinning } from "../behaviour/pinning.ts"
 import { programFaults } from "../behaviour/programFaults.ts"
 import { programs } from "../behaviour/programs.ts"
+import { contexts } from "../behaviour/contexts.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
 import { simulated } from "../support/kernels.ts"
@@ -16,6 +17,7 @@ describe("the simulated kernel", () => {
   describe("programs", () => programs(simulated))
   describe("rejections", () => rejections(simulated))
   describe("links", () => links(simulated))
+  describe("contexts", () => contexts(simulated))
   describe("failing calls of programs", () => programFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
   describe("faults", () => faults(executeOnSimulated))

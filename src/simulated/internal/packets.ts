@@ -1,54 +1,13 @@
 // Packets as programs see them: a context (`xdp_md` or `__sk_buff`) whose fields for the packet's ends widen to pointers,
 // and the packet's own memory. It is moved whenever its size changes, as the verifier takes it to be: an old pointer into
 // it is a fault.
+import { __sk_buff, xdp_md } from "../../abi/generated/structs.ts"
 import { programTypes } from "../../abi/names.ts"
 import { addressOf, type AddressSpace, type Region, viewOf } from "./memory.ts"
 
-/** Offsets in `struct xdp_md`, include/uapi/linux/bpf.h. */
-export const XdpMd = {
-  size: 24,
-  data: 0,
-  dataEnd: 4,
-  dataMeta: 8,
-  ingressIfindex: 12,
-  rxQueueIndex: 16,
-  egressIfindex: 20
-} as const
-
-/** Offsets in `struct __sk_buff`. */
-export const SkBuff = {
-  size: 192,
-  len: 0,
-  packetType: 4,
-  mark: 8,
-  queueMapping: 12,
-  protocol: 16,
-  vlanPresent: 20,
-  vlanTci: 24,
-  vlanProto: 28,
-  priority: 32,
-  ingressIfindex: 36,
-  ifindex: 40,
-  tcIndex: 44,
-  cb: 48,
-  hash: 68,
-  tcClassid: 72,
-  data: 76,
-  dataEnd: 80,
-  napiId: 84,
-  family: 88,
-  remoteIp4: 92,
-  localPort: 136,
-  dataMeta: 140,
-  flowKeys: 144,
-  tstamp: 152,
-  wireLen: 160,
-  gsoSegs: 164,
-  sk: 168,
-  gsoSize: 176,
-  tstampType: 180,
-  hwtstamp: 184
-} as const
+/** The fields of the contexts that a packet comes with. */
+export const XdpMd = xdp_md.fields
+export const SkBuff = __sk_buff.fields
 
 export const ETHERNET_HEADER = 14
 /** XDP_PACKET_HEADROOM */
@@ -117,7 +76,7 @@ export class Packet {
     this.metaLength = meta.length
     this.region = this.place(meta, data)
     this.pointers = new Map()
-    this.context = memory.map(new Uint8Array(this.kind === "xdp" ? XdpMd.size : SkBuff.size), {
+    this.context = memory.map(new Uint8Array((this.kind === "xdp" ? xdp_md : __sk_buff).size), {
       pointers: this.pointers
     })
     this.point()
@@ -181,10 +140,10 @@ export class Packet {
     const data = start + BigInt(this.metaLength)
     const end = start + BigInt(this.region.bytes.length)
     const fields = this.kind === "xdp" ? XdpMd : SkBuff
-    if (this.kind === "skb") viewOf(this.context.bytes).setUint32(SkBuff.len, this.data.length, true)
+    if (this.kind === "skb") viewOf(this.context.bytes).setUint32(SkBuff.len.offset, this.data.length, true)
     if (!this.direct) return
-    this.pointers.set(fields.data, data)
-    this.pointers.set(fields.dataEnd, end)
-    this.pointers.set(fields.dataMeta, start)
+    this.pointers.set(fields.data.offset, data)
+    this.pointers.set(fields.data_end.offset, end)
+    this.pointers.set(fields.data_meta.offset, start)
   }
 }

@@ -1,6 +1,6 @@
 // BPF_PROG_TEST_RUN, with the rules of net/bpf/test_run.c for what goes in and what comes out.
 import { errno } from "../../abi/errno.ts"
-import { bpf_attr_test } from "../../abi/generated/structs.ts"
+import { __sk_buff, bpf_attr_test, xdp_md } from "../../abi/generated/structs.ts"
 import { programTypes } from "../../abi/names.ts"
 import { ProgramTrap } from "../ProgramTrap.ts"
 import type { Attr } from "./attr.ts"
@@ -67,21 +67,21 @@ const runRepeatedly = (state: KernelState, program: SimulatedProgram, packet: Pa
 }
 
 /** The fields of `__sk_buff` that a caller may set: all others must be zero (convert___skb_to_skb). */
-const SETTABLE: ReadonlyArray<readonly [offset: number, size: number]> = [
-  [SkBuff.mark, 4],
-  [SkBuff.priority, 4],
-  [SkBuff.ingressIfindex, 4],
-  [SkBuff.ifindex, 4],
-  [SkBuff.cb, 20],
-  [SkBuff.tstamp, 8],
-  [SkBuff.wireLen, 4],
-  [SkBuff.gsoSegs, 4],
-  [SkBuff.gsoSize, 4],
-  [SkBuff.hwtstamp, 8]
+const SETTABLE: ReadonlyArray<{ readonly offset: number; readonly size: number }> = [
+  SkBuff.mark,
+  SkBuff.priority,
+  SkBuff.ingress_ifindex,
+  SkBuff.ifindex,
+  SkBuff.cb,
+  SkBuff.tstamp,
+  SkBuff.wire_len,
+  SkBuff.gso_segs,
+  SkBuff.gso_size,
+  SkBuff.hwtstamp
 ]
 
 const isSettable = (offset: number): boolean =>
-  SETTABLE.some(([start, size]) => offset >= start && offset < start + size)
+  SETTABLE.some((field) => offset >= field.offset && offset < field.offset + field.size)
 
 /** eth_type_trans(): how a packet is addressed to the loopback device, whose address is all zeros. */
 const packetType = (data: Uint8Array): number => {
@@ -97,7 +97,7 @@ const testSkb = (state: KernelState, program: SimulatedProgram, attr: Attr): num
   }
   if (length < ETHERNET_HEADER || length > PAGE - SKB_HEADROOM - SHARED_INFO) return -errno.EINVAL
   const data = state.memory.read(attr.address(f.data_in), length)
-  const context = contextIn(state, attr, SkBuff.size)
+  const context = contextIn(state, attr, __sk_buff.size)
   if (typeof context === "number") return context
   if (context?.some((byte, offset) => byte !== 0 && !isSettable(offset)) === true) return -errno.EINVAL
   const atLink = beginsAtLink(program.type)
@@ -105,20 +105,21 @@ const testSkb = (state: KernelState, program: SimulatedProgram, attr: Attr): num
   const view = viewOf(packet.context.bytes)
   try {
     if (context !== undefined) {
-      for (const [offset, size] of SETTABLE) packet.context.bytes.set(context.subarray(offset, offset + size), offset)
+      for (const { offset, size } of SETTABLE) packet.context.bytes.set(context.subarray(offset, offset + size), offset)
     }
-    if (view.getUint32(SkBuff.wireLen, true) === 0) view.setUint32(SkBuff.wireLen, packet.data.length, true)
-    else if (view.getUint32(SkBuff.wireLen, true) < packet.data.length) return -errno.EINVAL
-    if (view.getUint32(SkBuff.ifindex, true) > LOOPBACK) return -errno.ENODEV
-    view.setUint32(SkBuff.ifindex, LOOPBACK, true)
-    view.setUint32(SkBuff.packetType, packetType(data), true)
-    view.setUint16(SkBuff.protocol, data[12]! | (data[13]! << 8), true)
+    const wireLength = view.getUint32(SkBuff.wire_len.offset, true)
+    if (wireLength === 0) view.setUint32(SkBuff.wire_len.offset, packet.data.length, true)
+    else if (wireLength < packet.data.length) return -errno.EINVAL
+    if (view.getUint32(SkBuff.ifindex.offset, true) > LOOPBACK) return -errno.ENODEV
+    view.setUint32(SkBuff.ifindex.offset, LOOPBACK, true)
+    view.setUint32(SkBuff.pkt_type.offset, packetType(data), true)
+    view.setUint16(SkBuff.protocol.offset, data[12]! | (data[13]! << 8), true)
     const retval = runRepeatedly(state, program, packet, attr)
     const bytes = atLink ? packet.data : new Uint8Array([...new Uint8Array(ETHERNET_HEADER), ...packet.data])
     const error = dataOut(state, attr, bytes, retval)
     if (error < 0) return error
     if (context !== undefined) {
-      for (const [offset, size] of SETTABLE) context.set(packet.context.bytes.subarray(offset, offset + size), offset)
+      for (const { offset, size } of SETTABLE) context.set(packet.context.bytes.subarray(offset, offset + size), offset)
     }
     return contextOut(state, attr, context)
   } finally {
@@ -132,26 +133,26 @@ const isMetaLength = (length: number): boolean => length % 4 === 0 && length < 2
 const testXdp = (state: KernelState, program: SimulatedProgram, attr: Attr): number => {
   if (attr.u32(f.flags) !== 0 || attr.u32(f.batch_size) !== 0) return -errno.EINVAL
   const length = attr.u32(f.data_size_in)
-  const context = contextIn(state, attr, XdpMd.size)
+  const context = contextIn(state, attr, xdp_md.size)
   if (typeof context === "number") return context
   const fields = context === undefined ? undefined : viewOf(context)
-  const metaLength = fields?.getUint32(XdpMd.data, true) ?? 0
-  const end = fields?.getUint32(XdpMd.dataEnd, true) ?? length
+  const metaLength = fields?.getUint32(XdpMd.data.offset, true) ?? 0
+  const end = fields?.getUint32(XdpMd.data_end.offset, true) ?? length
   if (fields !== undefined) {
-    if (fields.getUint32(XdpMd.dataMeta, true) !== 0 || end > length || metaLength > end) return -errno.EINVAL
-    if (!isMetaLength(metaLength) || fields.getUint32(XdpMd.egressIfindex, true) !== 0) return -errno.EINVAL
-    const ingress = fields.getUint32(XdpMd.ingressIfindex, true)
-    if (ingress === 0 && fields.getUint32(XdpMd.rxQueueIndex, true) !== 0) return -errno.EINVAL
+    if (fields.getUint32(XdpMd.data_meta.offset, true) !== 0 || end > length || metaLength > end) return -errno.EINVAL
+    if (!isMetaLength(metaLength) || fields.getUint32(XdpMd.egress_ifindex.offset, true) !== 0) return -errno.EINVAL
+    const ingress = fields.getUint32(XdpMd.ingress_ifindex.offset, true)
+    if (ingress === 0 && fields.getUint32(XdpMd.rx_queue_index.offset, true) !== 0) return -errno.EINVAL
     if (ingress > LOOPBACK) return -errno.ENODEV
   }
   if (end - metaLength < ETHERNET_HEADER || end > PAGE - XDP_HEADROOM + metaLength - SHARED_INFO) return -errno.EINVAL
   const data = state.memory.read(attr.address(f.data_in), length)
   const packet = new Packet(state.memory, program.type, data.slice(metaLength, end), data.slice(0, metaLength))
-  viewOf(packet.context.bytes).setUint32(XdpMd.ingressIfindex, LOOPBACK, true)
+  viewOf(packet.context.bytes).setUint32(XdpMd.ingress_ifindex.offset, LOOPBACK, true)
   try {
     const retval = runRepeatedly(state, program, packet, attr)
-    fields?.setUint32(XdpMd.data, packet.meta.length, true)
-    fields?.setUint32(XdpMd.dataEnd, packet.all.length, true)
+    fields?.setUint32(XdpMd.data.offset, packet.meta.length, true)
+    fields?.setUint32(XdpMd.data_end.offset, packet.all.length, true)
     const error = dataOut(state, attr, packet.all, retval)
     return error < 0 ? error : contextOut(state, attr, context)
   } finally {

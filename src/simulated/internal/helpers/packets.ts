@@ -112,23 +112,25 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     const packet = packetOf(context)
     const view = viewOf(packet.context.bytes)
     const proto = VLAN[protocol] === true ? protocol : 0x8100
-    if (view.getUint32(SkBuff.vlanPresent, true) !== 0) {
+    if (view.getUint32(SkBuff.vlan_present.offset, true) !== 0) {
       // A tag that the "hardware" holds moves into the packet, and the new one takes its place.
       const tag = Uint8Array.of(0, 0, 0, 0)
-      viewOf(tag).setUint16(0, swap16(view.getUint16(SkBuff.vlanProto, true)))
-      viewOf(tag).setUint16(2, view.getUint16(SkBuff.vlanTci, true))
+      viewOf(tag).setUint16(0, swap16(view.getUint16(SkBuff.vlan_proto.offset, true)))
+      viewOf(tag).setUint16(2, view.getUint16(SkBuff.vlan_tci.offset, true))
       packet.replace(concat(packet.data.subarray(0, 12), tag, packet.data.subarray(12)))
     } else packet.replace(packet.data.slice())
-    view.setUint32(SkBuff.vlanPresent, 1, true)
-    view.setUint32(SkBuff.vlanTci, tci, true)
-    view.setUint32(SkBuff.vlanProto, swap16(proto), true)
+    view.setUint32(SkBuff.vlan_present.offset, 1, true)
+    view.setUint32(SkBuff.vlan_tci.offset, tci, true)
+    view.setUint32(SkBuff.vlan_proto.offset, swap16(proto), true)
     return 0n
   }
   const vlanPop = (context: bigint): bigint => {
     const packet = packetOf(context)
     const view = viewOf(packet.context.bytes)
-    if (view.getUint32(SkBuff.vlanPresent, true) !== 0) {
-      for (const field of [SkBuff.vlanPresent, SkBuff.vlanTci, SkBuff.vlanProto]) view.setUint32(field, 0, true)
+    if (view.getUint32(SkBuff.vlan_present.offset, true) !== 0) {
+      for (const field of [SkBuff.vlan_present, SkBuff.vlan_tci, SkBuff.vlan_proto]) {
+        view.setUint32(field.offset, 0, true)
+      }
       packet.replace(packet.data.slice())
       return 0n
     }
@@ -199,16 +201,17 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     BPF_FUNC_skb_vlan_pop: (context) => vlanPop(context),
     BPF_FUNC_skb_change_type: (context, type) => {
       if (u32(type) > 3) return failed(errno.EINVAL)
-      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.packetType, u32(type), true)
+      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.pkt_type.offset, u32(type), true)
       return 0n
     },
-    BPF_FUNC_get_hash_recalc: (context) => BigInt(viewOf(packetOf(context).context.bytes).getUint32(SkBuff.hash, true)),
+    BPF_FUNC_get_hash_recalc: (context) =>
+      BigInt(viewOf(packetOf(context).context.bytes).getUint32(SkBuff.hash.offset, true)),
     BPF_FUNC_set_hash: (context, hash) => {
-      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.hash, u32(hash), true)
+      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.hash.offset, u32(hash), true)
       return 0n
     },
     BPF_FUNC_set_hash_invalid: (context) => {
-      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.hash, 0, true)
+      viewOf(packetOf(context).context.bytes).setUint32(SkBuff.hash.offset, 0, true)
       return 0n
     },
     BPF_FUNC_csum_diff: (from, fromSize, to, toSize, seed) =>

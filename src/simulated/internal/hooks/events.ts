@@ -1,35 +1,11 @@
 // The events that a test can let happen, and what the hooks answer to them.
 import type { bpf_attach_type } from "../../../abi/generated/enums.ts"
+import type { ptRegsX64 } from "../../../abi/registers.ts"
 import type { Redirect } from "../packets.ts"
 import type { Task } from "../tasks.ts"
 
 /** The registers of a probed function, by their names in `struct pt_regs` of x86-64. Others are 0. */
-export type Registers = { readonly [K in (typeof ptRegs)[number]]?: bigint }
-
-/** `struct pt_regs` of x86-64, 8 bytes each. */
-export const ptRegs = [
-  "r15",
-  "r14",
-  "r13",
-  "r12",
-  "bp",
-  "bx",
-  "r11",
-  "r10",
-  "r9",
-  "r8",
-  "ax",
-  "cx",
-  "dx",
-  "si",
-  "di",
-  "orig_ax",
-  "ip",
-  "cs",
-  "flags",
-  "sp",
-  "ss"
-] as const
+export type Registers = { readonly [K in (typeof ptRegsX64)[number]]?: bigint }
 
 interface Common {
   /** Whose event it is; what is not given is as in `defaultTask`. */

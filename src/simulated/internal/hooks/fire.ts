@@ -1,7 +1,9 @@
 // Lets an event happen: finds the programs at its hook, makes their context, runs them, and says what the hook answers.
 import { errno } from "../../../abi/errno.ts"
 import { bpf_attach_type, xdp_action } from "../../../abi/generated/enums.ts"
+import { bpf_sockopt } from "../../../abi/generated/structs.ts"
 import { programTypes } from "../../../abi/names.ts"
+import { ptRegsX64 } from "../../../abi/registers.ts"
 import type { ProgramRunner } from "../programRunner.ts"
 import { type CurrentEvent, noEvent } from "../helpers/environment.ts"
 import { addressOf, viewOf } from "../memory.ts"
@@ -9,7 +11,7 @@ import { Packet, SkBuff, XdpMd } from "../packets.ts"
 import { defaultTask } from "../tasks.ts"
 import type { Attachment } from "../descriptors.ts"
 import type { KernelState } from "../kernelState.ts"
-import { type Event, type Fired, ptRegs } from "./events.ts"
+import type { Event, Fired } from "./events.ts"
 import { hookOf } from "./registry.ts"
 
 const t = bpf_attach_type
@@ -78,7 +80,7 @@ const contextBytes = (event: Event): Uint8Array => {
       return words(event.arguments)
     case "probe":
       // Behind the registers stand the sample's period and address, for perf events.
-      return words([...ptRegs.map((name) => event.registers[name] ?? 0n), 1n, event.address ?? 0n])
+      return words([...ptRegsX64.map((name) => event.registers[name] ?? 0n), 1n, event.address ?? 0n])
     case "fentry":
       return words(event.arguments)
     case "fexit":
@@ -90,9 +92,6 @@ const contextBytes = (event: Event): Uint8Array => {
       return new Uint8Array(0)
   }
 }
-
-/** Offsets of `optval`, `optval_end` and `optlen` in `struct bpf_sockopt`. */
-const SockOpt = { size: 40, value: 8, end: 16 } as const
 
 const currentEvent = (event: Event): CurrentEvent => ({
   ...noEvent(),
@@ -151,13 +150,13 @@ const packetType = (event: Event): number =>
 
 const fillPacket = (packet: Packet, event: Event, ifindex: number): void => {
   const view = viewOf(packet.context.bytes)
-  if (packet.kind === "xdp") return view.setUint32(XdpMd.ingressIfindex, ifindex, true)
-  view.setUint32(SkBuff.ifindex, ifindex, true)
-  view.setUint32(SkBuff.wireLen, packet.data.length, true)
-  if (event.hook === "tcx_ingress") view.setUint32(SkBuff.ingressIfindex, ifindex, true)
+  if (packet.kind === "xdp") return view.setUint32(XdpMd.ingress_ifindex.offset, ifindex, true)
+  view.setUint32(SkBuff.ifindex.offset, ifindex, true)
+  view.setUint32(SkBuff.wire_len.offset, packet.data.length, true)
+  if (event.hook === "tcx_ingress") view.setUint32(SkBuff.ingress_ifindex.offset, ifindex, true)
   const { data } = packet
-  if (packet.atLink && data.length >= 14) view.setUint16(SkBuff.protocol, data[12]! | (data[13]! << 8), true)
-  else if (data.length > 0) view.setUint16(SkBuff.protocol, data[0]! >> 4 === 6 ? 0xdd86 : 0x0008, true)
+  if (packet.atLink && data.length >= 14) view.setUint16(SkBuff.protocol.offset, data[12]! | (data[13]! << 8), true)
+  else if (data.length > 0) view.setUint16(SkBuff.protocol.offset, data[0]! >> 4 === 6 ? 0xdd86 : 0x0008, true)
 }
 
 /** Runs what an event meets. A number is for a target that does not exist, given by name in `missing`. */
@@ -176,9 +175,9 @@ export const fireEvent = (
   const option = event.hook === "cgroup" && event.option !== undefined
     ? state.memory.map(event.option.slice())
     : undefined
-  if (option !== undefined && context.bytes.length >= SockOpt.size) {
-    context.view.setBigUint64(SockOpt.value, addressOf(option), true)
-    context.view.setBigUint64(SockOpt.end, addressOf(option, option.bytes.length), true)
+  if (option !== undefined && context.bytes.length >= bpf_sockopt.size) {
+    context.view.setBigUint64(bpf_sockopt.fields.optval.offset, addressOf(option), true)
+    context.view.setBigUint64(bpf_sockopt.fields.optval_end.offset, addressOf(option, option.bytes.length), true)
   }
   if (packet !== undefined) {
     fillPacket(packet, event, "device" in event ? places.device(event.device) ?? 0 : 0)

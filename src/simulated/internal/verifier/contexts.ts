@@ -1,6 +1,17 @@
 // What programs of each type may read and write of their context (the is_valid_access functions of net/core/filter.c,
 // kernel/trace/bpf_trace.c and kernel/bpf/cgroup.c).
+import {
+  __sk_buff,
+  bpf_cgroup_dev_ctx,
+  bpf_sk_lookup,
+  bpf_sock,
+  bpf_sock_addr,
+  bpf_sockopt,
+  bpf_sysctl,
+  xdp_md
+} from "../../../abi/generated/structs.ts"
 import { type ProgramType, programTypes } from "../../../abi/names.ts"
+import { ptRegsX64 } from "../../../abi/registers.ts"
 import { SkBuff, XdpMd } from "../packets.ts"
 import type { Kind } from "./state.ts"
 
@@ -14,59 +25,71 @@ const between = (offset: number, size: number, from: number, length: number): bo
 
 const aligned = (offset: number, size: number): boolean => offset % size === 0
 
-/** A struct that may be read all over, and written where `writable` says. */
-const readable =
-  (length: number, writable: ReadonlyArray<readonly [offset: number, size: number]> = []): Rule =>
-  (offset, size, write) => {
-    if (!between(offset, size, 0, length) || !aligned(offset, size)) return undefined
-    if (!write) return "anything"
-    return writable.some(([from, many]) => between(offset, size, from, many)) ? "scalar" : undefined
-  }
+/** Where a field lies. */
+interface Place {
+  readonly offset: number
+  readonly size: number
+}
 
-const skbWritable: { readonly [type: string]: ReadonlyArray<number> } = {
+const within = (offset: number, size: number, field: Place): boolean => between(offset, size, field.offset, field.size)
+
+/** All from one field to another. */
+const through = (first: Place, last: Place): Place => ({
+  offset: first.offset,
+  size: last.offset + last.size - first.offset
+})
+
+/** A struct that may be read all over, and written where `writable` says. */
+const readable = (length: number, writable: ReadonlyArray<Place> = []): Rule => (offset, size, write) => {
+  if (!between(offset, size, 0, length) || !aligned(offset, size)) return undefined
+  if (!write) return "anything"
+  return writable.some((field) => within(offset, size, field)) ? "scalar" : undefined
+}
+
+const skbWritable: { readonly [type: string]: ReadonlyArray<Place> } = {
   socket_filter: [],
   cgroup_skb: [SkBuff.mark, SkBuff.priority],
-  sched_cls: [SkBuff.mark, SkBuff.tcIndex, SkBuff.priority, SkBuff.tcClassid, SkBuff.queueMapping],
-  sched_act: [SkBuff.mark, SkBuff.tcIndex, SkBuff.priority, SkBuff.tcClassid, SkBuff.queueMapping],
+  sched_cls: [SkBuff.mark, SkBuff.tc_index, SkBuff.priority, SkBuff.tc_classid, SkBuff.queue_mapping],
+  sched_act: [SkBuff.mark, SkBuff.tc_index, SkBuff.priority, SkBuff.tc_classid, SkBuff.queue_mapping],
   lwt_in: [SkBuff.mark, SkBuff.priority],
   lwt_out: [SkBuff.mark, SkBuff.priority],
   lwt_xmit: [SkBuff.mark, SkBuff.priority],
-  sk_skb: [SkBuff.tcIndex, SkBuff.priority]
+  sk_skb: [SkBuff.tc_index, SkBuff.priority]
 }
 
+/** The fields of sockets, which lie together. */
+const ofSockets: Place = through(SkBuff.family, SkBuff.local_port)
+
 const skb = (type: string): Rule => (offset, size, write) => {
-  const is = (field: number, length = 4) => between(offset, size, field, length)
-  if (!between(offset, size, 0, SkBuff.size) || !aligned(offset, size)) return undefined
+  const is = (field: Place) => within(offset, size, field)
+  if (!between(offset, size, 0, __sk_buff.size) || !aligned(offset, size)) return undefined
   const isTc = type === "sched_cls" || type === "sched_act"
-  if (is(SkBuff.cb, 20)) return "scalar"
-  if (is(SkBuff.tstamp, 8)) {
+  if (is(SkBuff.cb)) return "scalar"
+  if (is(SkBuff.tstamp)) {
     if (size !== 8 || (write && !isTc && type !== "cgroup_skb")) return undefined
     return type === "socket_filter" ? undefined : "scalar"
   }
   if (write) {
     if (size !== 4) return undefined
-    return (skbWritable[type] ?? []).includes(offset) ? "scalar" : undefined
+    return (skbWritable[type] ?? []).some((field) => field.offset === offset) ? "scalar" : undefined
   }
-  const isEnd = is(SkBuff.data) || is(SkBuff.dataEnd) || is(SkBuff.dataMeta)
+  const isEnd = is(SkBuff.data) || is(SkBuff.data_end) || is(SkBuff.data_meta)
   if (isEnd) {
-    if (size !== 4 || type === "socket_filter" || (is(SkBuff.dataMeta) && !isTc)) return undefined
-    return is(SkBuff.data) ? "packet" : is(SkBuff.dataEnd) ? "end" : "meta"
+    if (size !== 4 || type === "socket_filter" || (is(SkBuff.data_meta) && !isTc)) return undefined
+    return is(SkBuff.data) ? "packet" : is(SkBuff.data_end) ? "end" : "meta"
   }
-  if (is(SkBuff.sk, 8) || is(SkBuff.flowKeys, 8)) {
-    return size !== 8 || is(SkBuff.flowKeys, 8) ? undefined : "anything"
-  }
-  const ofSockets = between(offset, size, SkBuff.family, SkBuff.localPort + 4 - SkBuff.family)
-  const closed = type === "socket_filter" && (ofSockets || is(SkBuff.tcClassid) || is(SkBuff.wireLen))
-  return size === 8 && offset !== SkBuff.hwtstamp ? undefined : closed ? undefined : "scalar"
+  if (is(SkBuff.sk) || is(SkBuff.flow_keys)) return size !== 8 || is(SkBuff.flow_keys) ? undefined : "anything"
+  const closed = type === "socket_filter" && (is(ofSockets) || is(SkBuff.tc_classid) || is(SkBuff.wire_len))
+  return size === 8 && offset !== SkBuff.hwtstamp.offset ? undefined : closed ? undefined : "scalar"
 }
 
 const xdp: Rule = (offset, size, write) => {
-  if (write || size !== 4 || !aligned(offset, size) || !between(offset, size, 0, XdpMd.size)) return undefined
-  return offset === XdpMd.data
+  if (write || size !== 4 || !aligned(offset, size) || !between(offset, size, 0, xdp_md.size)) return undefined
+  return offset === XdpMd.data.offset
     ? "packet"
-    : offset === XdpMd.dataEnd
+    : offset === XdpMd.data_end.offset
     ? "end"
-    : offset === XdpMd.dataMeta
+    : offset === XdpMd.data_meta.offset
     ? "meta"
     : "scalar"
 }
@@ -82,7 +105,11 @@ const record = (length: number): Rule => (offset, size, write) =>
 /** PERF_MAX_TRACE_SIZE */
 const MOST_RECORD = 8192
 /** sizeof(struct pt_regs) on x86-64 */
-const PT_REGS = 168
+const PT_REGS = ptRegsX64.length * 8
+
+const sock = bpf_sock.fields
+const address = bpf_sock_addr.fields
+const option = bpf_sockopt.fields
 
 const rules: { readonly [K in ProgramType]?: Rule } = {
   ...Object.fromEntries(Object.keys(skbWritable).map((type) => [type, skb(type)])),
@@ -95,12 +122,18 @@ const rules: { readonly [K in ProgramType]?: Rule } = {
   tracing: words(96),
   lsm: words(96),
   syscall: (offset, size) => between(offset, size, 0, 0xffff) ? "anything" : undefined,
-  cgroup_device: record(12),
-  cgroup_sysctl: readable(8, [[4, 4]]),
-  cgroup_sock: readable(80, [[16, 8], [4, 4]]),
-  cgroup_sock_addr: readable(72, [[4, 36], [40, 16]]),
-  cgroup_sockopt: readable(40, [[24, 16]]),
-  sk_lookup: readable(72)
+  cgroup_device: record(bpf_cgroup_dev_ctx.size),
+  cgroup_sysctl: readable(bpf_sysctl.size, [bpf_sysctl.fields.file_pos]),
+  cgroup_sock: readable(bpf_sock.size, [sock.bound_dev_if, sock.mark, sock.priority]),
+  cgroup_sock_addr: readable(bpf_sock_addr.size, [
+    address.user_ip4,
+    address.user_ip6,
+    address.user_port,
+    address.msg_src_ip4,
+    address.msg_src_ip6
+  ]),
+  cgroup_sockopt: readable(bpf_sockopt.size, [option.level, option.optname, option.optlen, option.retval]),
+  sk_lookup: readable(bpf_sk_lookup.size)
 }
 
 const typeNames = new Map(Object.entries(programTypes).map(([name, number]) => [number, name as ProgramType]))
