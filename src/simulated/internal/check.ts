@@ -1,7 +1,6 @@
 // What is checked when a program is loaded, in the manner of the kernel's verifier, in its order and with its words. It
 // knows less than the verifier does: where it is in doubt it accepts, and what is wrong then is still caught as the program
 // runs.
-import { helperNameOf } from "../../isa/print.ts"
 import { CALL, calls } from "../../isa/opcodes.ts"
 import { logLine } from "./verifier/logLine.ts"
 import { explore, type Explored } from "./verifier/explore.ts"
@@ -24,26 +23,14 @@ const checkKernelFunctions = ({ code }: Subject): Rejection | undefined => {
   return undefined
 }
 
-/** Helpers that the kernel has and this one has not: said at once, wherever the call stands. */
-const checkHelpers = ({ code, helpers }: Subject): Rejection | undefined => {
-  for (let pc = 0; pc < code.length; pc++) {
-    if (code.opcodes[pc] !== CALL || code.src[pc] !== 0) continue
-    const id = code.immediates[pc]!
-    const name = helperNameOf(id)
-    if (name === undefined || helpers.has(id)) continue
-    return reject(logLine(code, pc), `the simulated kernel has no helper ${name}#${id}`)
-  }
-  return undefined
-}
-
 /** What is wrong with a program, or what was learnt of it. */
 export const check = (subject: Subject): Rejection | Explored => {
   const { code } = subject
   const wrong = checkKernelFunctions(subject) ?? checkStructure(code) ?? checkInstructions(subject) ?? checkReach(code)
   if (wrong !== undefined) return wrong
+  if (subject.kindRefusal !== undefined) return subject.kindRefusal
   try {
-    const explored = explore(subject)
-    return checkHelpers(subject) ?? explored
+    return explore(subject)
   } catch (error) {
     if (!(error instanceof Rejected)) throw error
     return { ...reject(...error.lines), errno: error.errno }

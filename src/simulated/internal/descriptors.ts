@@ -17,6 +17,8 @@ export interface SimulatedProgram extends Lifetime {
   readonly attachBtfId: number
   /** The bytes of context that it may look at, where it says so (`max_ctx_offset`). */
   readonly contextSize: number
+  readonly isGpl: boolean
+  readonly sleeps: boolean
 }
 
 /** A perf event on a tracepoint: what attaches a program to it. */

@@ -1,9 +1,11 @@
 // The simulated kernel itself: an implementation of the door, and what stands behind it.
+import * as Result from "effect/Result"
 import { errno } from "../../abi/errno.ts"
 import { fsconfig_command, perf_type_id } from "../../abi/generated/enums.ts"
 import { perf_event_attr } from "../../abi/generated/structs.ts"
 import { programTypes } from "../../abi/names.ts"
 import { mman, perf } from "../../abi/os.ts"
+import * as Btf from "../../btf/Btf.ts"
 import { Arena, type Slab } from "../../kernel/arena.ts"
 import { isExpected } from "../../kernel/Features.ts"
 import { parseVersion } from "../../kernel/version.ts"
@@ -23,7 +25,7 @@ import { BPF_F_RDONLY_PROG } from "./maps/flags.ts"
 import { addressOf, AddressSpace } from "./memory.ts"
 import { mountable, Mounts } from "./mounts.ts"
 import { Objects } from "./objects.ts"
-import { functionIds, type Task } from "./tasks.ts"
+import { functionIds, type Task, vmlinux } from "./tasks.ts"
 import type { KernelState } from "./kernelState.ts"
 
 export interface DoorOptions {
@@ -92,6 +94,7 @@ export class Door {
   /** Ids in the kernel's BTF by name. */
   private readonly functions: ReadonlyMap<string, number>
   private readonly cgroups = new Map<string, bigint>()
+  private kernelBtf: Btf.Btf | undefined
 
   constructor(options: DoorOptions) {
     const { descriptors, memory, objects } = this
@@ -130,6 +133,8 @@ export class Door {
         allowsUnwrittenStack: isExpected(parseVersion(options.release), "unwrittenStack"),
         keepsEndOfLog: isExpected(parseVersion(options.release), "logTrueSize")
       },
+      version: parseVersion(options.release),
+      kernelBtf: () => this.kernelBtf ??= Result.getOrThrow(Btf.parse(vmlinux(options))),
       possibleCpus: options.possibleCpus,
       pageSize: options.pageSize,
       objects: this.objects,

@@ -1,5 +1,6 @@
 // The helper functions of the simulated kernel, by their numbers. Results are those of the kernel's own: addresses, or
-// -errno as a 64-bit number. What is not among them is a load-time error.
+// -errno as a 64-bit number. A program that calls what is not among them loads as it
+// does on Linux, and traps when it calls it.
 import { bpf_func_id } from "../../abi/generated/enums.ts"
 import { controlHelpers } from "./helpers/control.ts"
 import type { Environment, Helpers } from "./helpers/environment.ts"

@@ -1,4 +1,6 @@
 // What the commands of bpf(2) work on.
+import type { Btf } from "../../btf/Btf.ts"
+import type { KernelVersion } from "../../kernel/Kernel.ts"
 import type { ProgramTrap } from "../ProgramTrap.ts"
 import type { Descriptors, KernelObject } from "./descriptors.ts"
 import type { Hooks } from "./hooks/registry.ts"
@@ -32,6 +34,10 @@ export interface KernelState extends MapHost {
     /** Whether a log that does not fit keeps its end, and its size is told. */
     readonly keepsEndOfLog: boolean
   }
+  /** What its version is, such as 6.18. */
+  readonly version: KernelVersion
+  /** The kernel's types. */
+  readonly kernelBtf: () => Btf
   readonly possibleCpus: number
   readonly pageSize: number
   readonly newId: () => number

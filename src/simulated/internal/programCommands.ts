@@ -1,17 +1,24 @@
 // BPF_PROG_LOAD, with its log (kernel/bpf/syscall.c).
 import { errno } from "../../abi/errno.ts"
 import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
-import { programTypes } from "../../abi/names.ts"
-import { pseudo } from "../../isa/opcodes.ts"
-import { type Attr, isName, nameOf } from "./attr.ts"
+import { pseudo, WIDE_LOAD } from "../../isa/opcodes.ts"
+import { type Attr, isName } from "./attr.ts"
 import { check, type Rejection } from "./check.ts"
-import { decode } from "./interpreter/code.ts"
+import { type Code, decode } from "./interpreter/code.ts"
 import type { SimulatedMap } from "./maps.ts"
 import { addressOf, viewOf } from "./memory.ts"
+import {
+  attachTypeNameOf,
+  checkDebugInformation,
+  checkDescriptors,
+  checkKind,
+  checkNamed,
+  isLogRight,
+  readRequest
+} from "./programAttributes.ts"
+import { readUser } from "./userMemory.ts"
+import { logLine } from "./verifier/logLine.ts"
 import type { KernelState } from "./kernelState.ts"
-
-/** BPF_COMPLEXITY_LIMIT_INSNS */
-const MOST_SLOTS = 1_000_000
 
 /** BPF_LOG_FIXED: a log that does not fit keeps its beginning. */
 const BPF_LOG_FIXED = 8
@@ -32,15 +39,53 @@ const writeLog = (state: KernelState, attr: Attr, log: string, error: number): n
   const written = fits || !keepsEndOfLog || (level & BPF_LOG_FIXED) !== 0
     ? text.slice(0, size)
     : text.slice(text.length - size)
-  written[written.length - 1] = 0
-  state.memory.write(attr.address(f.log_buf), written)
-  return fits ? -error : -errno.ENOSPC
+  if (size > 0) {
+    written[written.length - 1] = 0
+    state.memory.write(attr.address(f.log_buf), written)
+  }
+  return fits || size === 0 ? -error : -errno.ENOSPC
 }
 
-const readString = (state: KernelState, address: bigint, most: number): string => {
+/** The licence: what comes before a NUL, of 127 bytes at most. */
+const readLicense = (state: KernelState, address: bigint): string => {
   const { offset, region } = state.memory.find(address, 1)
-  const bytes = region.bytes.subarray(offset, offset + most)
-  return new TextDecoder().decode(bytes.subarray(0, Math.max(0, bytes.indexOf(0))))
+  const bytes = region.bytes.subarray(offset, offset + 127)
+  const end = bytes.indexOf(0)
+  return new TextDecoder().decode(bytes.slice(0, end < 0 ? bytes.length : end))
+}
+
+/** include/linux/license.h */
+const gplCompatible: ReadonlySet<string> = new Set([
+  "GPL",
+  "GPL v2",
+  "GPL and additional rights",
+  "Dual BSD/GPL",
+  "Dual MIT/GPL",
+  "Dual MPL/GPL"
+])
+
+export const isGplCompatible = (license: string): boolean => gplCompatible.has(license)
+
+/** BPF_LOG_LEVEL2 */
+const TELLS_INSTRUCTIONS = 2
+/** BPF_LOG_STATS */
+const TELLS_TIMES = 4
+
+/** What stands at the end of every log (print_verification_stats). */
+const statistics = (attr: Attr, processed: number): string => {
+  const times = (attr.u32(bpf_attr_prog_load.fields.log_level) & TELLS_TIMES) !== 0
+  return `${times ? "verification time 100 usec\nstack depth 0\n" : ""}processed ${processed} insns (limit 1000000) ` +
+    "max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n"
+}
+
+/** What the verifier writes of a program that it accepts. */
+const acceptance = (attr: Attr, code: Code): string => {
+  let text = ""
+  if ((attr.u32(bpf_attr_prog_load.fields.log_level) & TELLS_INSTRUCTIONS) !== 0) {
+    text = "0: R1=ctx() R10=fp0\n"
+    for (let pc = 0; pc < code.length; pc += code.opcodes[pc] === WIDE_LOAD ? 2 : 1) text += `${logLine(code, pc)}\n`
+  }
+  return text + statistics(attr, code.length)
 }
 
 /** What wide loads name, by slot: the maps and the addresses that they load, and what is wrong with those that name none. */
@@ -83,19 +128,44 @@ const resolveLoads = (state: KernelState, attr: Attr) => {
 /** BPF_PROG_LOAD */
 export const loadProgram = (state: KernelState, attr: Attr): number => {
   const f = bpf_attr_prog_load.fields
-  const type = attr.u32(f.prog_type)
-  const count = attr.u32(f.insn_cnt)
+  const request = readRequest(state, attr)
+  if (typeof request === "number") return request
+  const bytes = readUser(state.memory, attr.address(f.insns), request.count * 8)
+  const license = readLicense(state, attr.address(f.license))
+  const unnamed = checkNamed(state, attr, request)
+  if (unnamed < 0) return unnamed
   const name = attr.text(f.prog_name)
-  if (nameOf(programTypes, type) === undefined || !isName(name)) return -errno.EINVAL
-  if (count === 0 || count > MOST_SLOTS) return -errno.E2BIG
-  readString(state, attr.address(f.license), 128)
+  if (!isName(name) || !isLogRight(attr)) return -errno.EINVAL
+  const rejected = ({ errno: code, log }: Rejection): number =>
+    writeLog(state, attr, log + statistics(attr, 0), errno[code])
+  const unheld = checkDescriptors(state, attr) ?? checkDebugInformation(state, attr)
+  if (unheld !== undefined) return rejected(unheld)
   const { maps, resolve, wrong } = resolveLoads(state, attr)
-  const code = decode(name, state.memory.read(attr.address(f.insns), count * 8), resolve)
-  const attachType = attr.u32(f.expected_attach_type)
+  const code = decode(name, bytes, resolve)
+  const { attachType, number: type } = request
   const { allowsUnwrittenStack, followsPaths } = state.verifier
-  const subject = { code, type, attachType, maps, wrongLoads: wrong, helpers: state.helperIds, allowsUnwrittenStack }
+  const subject = {
+    code,
+    type,
+    attachType,
+    maps,
+    wrongLoads: wrong,
+    allowsUnwrittenStack,
+    kindRefusal: checkKind(state, request),
+    callees: {
+      version: state.version,
+      caller: {
+        type: request.type,
+        attachType: attachTypeNameOf(request.type, attachType),
+        sleepable: request.sleeps
+      },
+      isGpl: isGplCompatible(license)
+    }
+  }
   const checked = followsPaths ? check(subject) : wrong.values().next().value ?? { contextSize: 0 }
-  if ("log" in checked) return writeLog(state, attr, checked.log, errno[checked.errno])
+  if ("log" in checked) return rejected(checked)
+  const accepted = attr.u32(f.log_level) === 0 ? 0 : writeLog(state, attr, acceptance(attr, code), 0)
+  if (accepted < 0) return accepted
   const held = [...new Set([...maps.values()].map(({ map }) => map))]
   return state.descriptors.open({
     _tag: "Program",
@@ -106,6 +176,8 @@ export const loadProgram = (state: KernelState, attr: Attr): number => {
     attachType,
     attachBtfId: attr.u32(f.attach_btf_id),
     contextSize: checked.contextSize,
+    isGpl: isGplCompatible(license),
+    sleeps: request.sleeps,
     holds: held
   })
 }

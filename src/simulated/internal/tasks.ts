@@ -80,8 +80,13 @@ const TYPES = 8
 export const functionIds = (names: ReadonlyArray<string>): ReadonlyMap<string, number> =>
   new Map(names.map((name, index) => [name, TYPES + 2 + index * 2]))
 
-/** The simulated `/sys/kernel/btf/vmlinux`. The functions take no arguments that it tells of. */
-export const vmlinux = (functions: ReadonlyArray<string>): Uint8Array =>
+/**
+ * The simulated `/sys/kernel/btf/vmlinux`. The functions take no arguments that it tells of. Each tracepoint has the typedef
+ * that `tp_btf` programs are made for.
+ */
+export const vmlinux = (
+  { functions, tracepoints }: { readonly functions: ReadonlyArray<string>; readonly tracepoints: ReadonlyArray<string> }
+): Uint8Array =>
   Btf.encode([
     int("int", 4, true), // 1
     { _tag: "Typedef", name: "pid_t", type: 1 }, // 2
@@ -104,7 +109,12 @@ export const vmlinux = (functions: ReadonlyArray<string>): Uint8Array =>
     ...functions.flatMap((name, index): ReadonlyArray<BtfType> => [
       { _tag: "FuncProto", returns: 1, parameters: [] },
       { _tag: "Func", name, type: TYPES + 1 + index * 2, linkage: 0 }
-    ])
+    ]),
+    ...tracepoints.map((path): BtfType => ({
+      _tag: "Typedef",
+      name: `btf_trace_${path.slice(path.indexOf("/") + 1)}`,
+      type: 6
+    }))
   ])
 
 /** Puts a task and its parent into kernel memory: the address of its `task_struct`, and what takes it away again. */

@@ -5,6 +5,7 @@ import { ProgramTrap } from "../../ProgramTrap.ts"
 import { AccessFault, addressOf, type AddressSpace, type Region } from "../memory.ts"
 import { type Code, FUNCTION_HIGH } from "./code.ts"
 import { compile, type Compiled } from "./compile.ts"
+import { helperNameOf } from "../../../isa/print.ts"
 import type { Helper } from "./helper.ts"
 
 /** The stack of one function, MAX_BPF_STACK in include/linux/filter.h. */
@@ -45,6 +46,9 @@ class Frame {
   }
 }
 
+/** More than there will be: the kernel gets no more helpers. */
+const MOST_HELPERS = 256
+
 export class Processor {
   /** r0 to r5 as they are passed, and at 11 what an operation gives. */
   readonly registers = new BigUint64Array(12)
@@ -72,7 +76,9 @@ export class Processor {
     readonly packetOf: (context: bigint) => Uint8Array | undefined
   }) {
     this.memory = options.memory
-    const helpers: Array<Helper | undefined> = []
+    const helpers: Array<Helper | undefined> = Array.from({ length: MOST_HELPERS }, (_, id) => () => {
+      throw new RangeError(`the simulated kernel has no helper ${helperNameOf(id) ?? "unknown"}#${id}`)
+    })
     for (const [id, helper] of options.helpers) helpers[id] = helper
     this.helpers = helpers
     this.programAt = options.programAt

@@ -67,6 +67,7 @@ class Explorer implements Path {
   readonly type
   readonly attachType
   readonly allowsUnwrittenStack
+  readonly callees
   contextSize = 0
   state: State
   private readonly subject: Subject
@@ -88,6 +89,7 @@ class Explorer implements Path {
     this.type = subject.type
     this.attachType = subject.attachType
     this.allowsUnwrittenStack = subject.allowsUnwrittenStack
+    this.callees = subject.callees
     this.live = liveness(subject.code)
     this.reads = Uint16Array.from({ length: subject.code.length }, (_, pc) => effects(subject.code, pc).reads)
     this.points = meetingPoints(subject.code)

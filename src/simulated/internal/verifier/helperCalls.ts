@@ -1,13 +1,25 @@
 // Calls of helpers: what they are given, and what is known after them.
 import { bpf_func_id } from "../../../abi/generated/enums.ts"
-import { mapTypes } from "../../../abi/names.ts"
-import { helperNameOf } from "../../../isa/print.ts"
 import type { SimulatedMap } from "../maps.ts"
+import type { Argument, ArgumentKind } from "../../../isa/Helper.ts"
+import { whyNotCallable } from "./callees.ts"
 import { checkAccess } from "./memoryAccess.ts"
+import { whyNotPassable } from "./mapCalls.ts"
 import type { Path } from "./path.ts"
-import { callbacks, type Prototype, prototypeOf } from "./prototypes.ts"
+import { argumentsFor, callbacks, type Prototype, prototypeOf } from "./prototypes.ts"
 import * as Scalar from "./scalar.ts"
-import { anything, nameOf, none, number, pointer, type Register, replaceAll, STACK, unknownNumber } from "./state.ts"
+import {
+  anything,
+  type Kind,
+  nameOf,
+  none,
+  number,
+  pointer,
+  type Register,
+  replaceAll,
+  STACK,
+  unknownNumber
+} from "./state.ts"
 
 /** BPF_MAX_VAR_SIZ */
 const MOST_SIZE = 2n ** 29n
@@ -28,49 +40,73 @@ const isMemory = ({ kind }: Register): boolean =>
 const isNull = ({ kind, scalar }: Register): boolean =>
   kind === "scalar" && Scalar.isConstant(scalar) && scalar.tnum.value === 0n
 
-const checkMemory = (
+/** What else a kind of argument takes, in the words of check_reg_type(). */
+const MEMORY = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_"
+const SOCKET = "sock_common, sock, tcp_sock, xdp_sock, ptr_, trusted_ptr_"
+
+/** The kinds of register that an argument may be, and how the kernel calls them; memory and keys are not among them. */
+const taken: { readonly [K in ArgumentKind]?: readonly [kinds: ReadonlyArray<Kind>, expected: string] } = {
+  context: [["ctx"], "ctx"],
+  map: [["map"], "map_ptr"],
+  callback: [["function"], "func"],
+  spinLock: [["value"], "map_value, ptr_"],
+  timer: [["value"], "map_value"],
+  kptr: [["value"], "map_value, ptr_"],
+  constString: [["value"], "map_value"],
+  dynptr: [["stack"], "fp, dynptr_ptr"],
+  dynptrOut: [["stack"], "fp, dynptr_ptr"],
+  stack: [["stack"], "fp"],
+  socketCommon: [[], SOCKET],
+  socketLike: [[], SOCKET],
+  btf: [[], "ptr_, trusted_ptr_, rcu_ptr_"],
+  percpuBtf: [[], "percpu_ptr_, percpu_rcu_ptr_, percpu_trusted_ptr_"]
+}
+
+/** `struct bpf_sock`, which a socket that was looked up may be read as. */
+const SOCKET_SIZE = 80
+
+/** A socket that was looked up, where one is taken. */
+const isSocket = (given: Register, { kind }: Argument): boolean =>
+  given.kind === "memory" && !given.nullable && !given.writable && (kind === "socketCommon" || kind === "socketLike")
+
+const rejectType = (path: Path, given: Register, r: number, expected: string): never =>
+  path.reject(`R${r} type=${nameOf(given)} expected=${expected}`)
+
+/** The size of memory that the argument after it tells. */
+const checkSize = (
   path: Path,
   registers: ReadonlyArray<Register>,
   r: number,
-  letter: string,
-  sizeLetter: string
+  argument: Argument,
+  mayBeZero: boolean
 ): void => {
   const sizeAt = r + 1
   const given = registers[r]!
   const size = registers[sizeAt]
-  const write = letter === "w" || letter === "W"
-  if ((letter === "R" || letter === "W") && isNull(given)) return
-  if (!isMemory(given)) {
-    path.reject(
-      `R${r} type=${nameOf(given)} expected=fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_`
-    )
-  }
   if (size === undefined || size.kind === "anything") return
   if (size.kind === "none") path.reject(`R${sizeAt} !read_ok`)
-  if (size.kind !== "scalar") path.reject(`R${sizeAt} type=${nameOf(size)} expected=scalar`)
+  if (size.kind !== "scalar") rejectType(path, size, sizeAt, "scalar")
   const { smin, umax, umin } = size.scalar.wide
   if (smin < 0n) path.reject(`R${sizeAt} min value is negative, either use unsigned or 'var &= const'`)
-  if (umin === 0n && sizeLetter !== "z") path.reject(`R${sizeAt} invalid zero-sized read: u64=[0,${umax}]`)
+  if (umin === 0n && !mayBeZero) path.reject(`R${sizeAt} invalid zero-sized read: u64=[0,${umax}]`)
   if (umax >= MOST_SIZE) {
     path.reject(`R${sizeAt} unbounded memory access, use 'var &= const' or 'if (var < const)'`)
   }
-  if (umax > 0n) checkAccess(path, given, { register: r, offset: 0, size: Number(umax), write, argument: true })
+  if (umax === 0n) return
+  // NULL is for no bytes at all.
+  if (isNull(given)) return rejectType(path, given, r, MEMORY)
+  const write = argument.kind !== "read"
+  checkAccess(path, given, { register: r, offset: 0, size: Number(umax), write, argument: true })
 }
 
 const checkFixed = (path: Path, given: Register, r: number, size: number, write: boolean): void => {
-  if (!isMemory(given)) {
-    path.reject(
-      `R${r} type=${nameOf(given)} expected=fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_`
-    )
-  }
+  if (!isMemory(given)) rejectType(path, given, r, MEMORY)
   if (size > 0) checkAccess(path, given, { register: r, offset: 0, size, write, argument: true })
 }
 
 const checkRecord = (path: Path, given: Register, r: number): number => {
   if (given.kind === "anything") return 0
-  if (given.kind !== "memory" || given.reference === 0 || given.nullable) {
-    path.reject(`R${r} type=${nameOf(given)} expected=ringbuf_mem`)
-  }
+  if (given.kind !== "memory" || given.reference === 0 || given.nullable) rejectType(path, given, r, "ringbuf_mem")
   if (given.offset !== 0 || !Scalar.isConstant(given.scalar) || given.scalar.tnum.value !== 0n) {
     path.reject(`R${r} must have zero offset when passed to release func or trusted arg to kfunc`)
   }
@@ -79,51 +115,52 @@ const checkRecord = (path: Path, given: Register, r: number): number => {
 
 const checkArgument = (
   path: Path,
-  prototype: Prototype,
+  arguments_: ReadonlyArray<Argument>,
   index: number,
   registers: ReadonlyArray<Register>,
   call: Call
 ): void => {
   const r = index + 1
-  const letter = prototype.arguments[index]!
+  const argument = arguments_[index]!
   const given = registers[r]!
-  const expected = (what: string): never => path.reject(`R${r} type=${nameOf(given)} expected=${what}`)
   if (given.kind === "none") path.reject(`R${r} !read_ok`)
-  switch (letter) {
-    case "m":
-      if (given.kind === "anything") return
-      if (given.kind !== "map" || given.nullable) expected("map_ptr")
+  if (given.kind === "anything") return
+  const takes = taken[argument.kind]
+  if (takes !== undefined && !isSocket(given, argument)) {
+    if (argument.nullable && isNull(given)) return
+    if (!takes[0].includes(given.kind) || given.nullable) rejectType(path, given, r, takes[1])
+  }
+  switch (argument.kind) {
+    case "map":
       call.map = given.map
       return
-    case "k":
-      if (call.map !== undefined) checkFixed(path, given, r, call.map.attributes.keySize, false)
-      return
-    case "v":
-    case "V":
-      if (call.map !== undefined) checkFixed(path, given, r, call.map.attributes.valueSize, letter === "V")
-      return
-    case "r":
-    case "R":
-    case "w":
-    case "W":
-      return checkMemory(path, registers, r, letter, prototype.arguments[index + 1] ?? "s")
-    case "c":
-      if (given.kind !== "ctx" && given.kind !== "anything") expected("ctx")
-      return
-    case "f":
-      if (given.kind !== "function" && given.kind !== "anything") expected("func")
-      return
-    case "t":
+    case "mapKey":
+      return call.map === undefined ? undefined : checkFixed(path, given, r, call.map.attributes.keySize, false)
+    case "mapValue":
+    case "mapValueOut": {
+      if (argument.nullable && isNull(given) || call.map === undefined) return
+      return checkFixed(path, given, r, call.map.attributes.valueSize, argument.kind === "mapValueOut")
+    }
+    case "read":
+    case "write":
+    case "readWrite": {
+      if (argument.size !== undefined) return checkFixed(path, given, r, argument.size, argument.kind !== "read")
+      if (!(argument.nullable && isNull(given)) && !isMemory(given)) rejectType(path, given, r, MEMORY)
+      const next = arguments_[index + 1]?.kind
+      const hasSize = next === "size" || next === "sizeOrZero"
+      return hasSize ? checkSize(path, registers, r, argument, next === "sizeOrZero") : undefined
+    }
+    case "ringbufRecord":
       call.released = checkRecord(path, given, r)
       return
-    case "n":
-      if (given.kind === "anything") return
-      if (given.kind !== "scalar" || !Scalar.isConstant(given.scalar)) path.invalid(`R${r} is not a known constant'`)
+    case "recordSize":
+      if (given.kind !== "scalar") rejectType(path, given, r, "scalar")
+      if (!Scalar.isConstant(given.scalar)) path.invalid(`R${r} is not a known constant'`)
       call.constant = given.scalar.tnum.value
       return
-    case "l":
-      if (given.kind !== "value" && given.kind !== "anything") expected("map_value")
-      return
+    case "size":
+    case "sizeOrZero":
+      return given.kind === "scalar" ? undefined : rejectType(path, given, r, "scalar")
     default:
   }
 }
@@ -146,8 +183,14 @@ const result = (
   call: Call,
   before: ReadonlyArray<Register>
 ): Register => {
-  switch (prototype?.returns) {
-    case "value": {
+  if (prototype?.acquires === true) {
+    const id = path.newId()
+    path.state.references.set(id, path.state.pc)
+    return pointer("memory", { nullable: true, id, reference: id, size: SOCKET_SIZE, writable: false })
+  }
+  switch (prototype?.helper.returns.kind) {
+    case "mapValue":
+    case "mapValueOrNull": {
       if (call.map === undefined) return anything
       const { type } = call.map.attributes
       if (type === "array_of_maps" || type === "hash_of_maps") return anything
@@ -156,14 +199,18 @@ const result = (
       const index = constantKey(path, before[2]!)
       const isThere = (type === "array" || type === "percpu_array") && index !== undefined &&
         index < BigInt(call.map.attributes.maxEntries)
-      return pointer("value", { map: call.map, nullable: !isThere, id: path.newId() })
+      return pointer("value", {
+        map: call.map,
+        nullable: !isThere && prototype!.helper.returns.kind === "mapValueOrNull",
+        id: path.newId()
+      })
     }
-    case "record": {
+    case "ringbufRecordOrNull": {
       const id = path.newId()
       path.state.references.set(id, path.state.pc)
       return pointer("memory", { nullable: true, id, reference: id, size: Number(call.constant ?? 0n) })
     }
-    case "number": {
+    case "integer": {
       if (prototype.boundedBy === undefined) return unknownNumber
       const size = before[prototype.boundedBy + 1]!
       return size.kind === "scalar" && size.scalar.wide.umax < MOST_SIZE
@@ -193,22 +240,28 @@ const lock = (path: Path, id: number): void => {
 export const callHelper = (path: Path, id: number): void => {
   const { state } = path
   const { registers } = state.frames.at(-1)!
+  const why = whyNotCallable(path.callees, id)
+  if (why !== undefined) path.invalid(why)
   const prototype = prototypeOf(id)
+  const takes = prototype === undefined ? [] : argumentsFor(prototype, path.callees.caller)
   const call: Call = { map: undefined, released: 0, constant: undefined }
   const isLock = id === bpf_func_id.BPF_FUNC_spin_lock || id === bpf_func_id.BPF_FUNC_spin_unlock
   if (state.locked && !isLock) path.invalid("function calls are not allowed while holding a lock")
-  for (let index = 0; index < (prototype?.arguments.length ?? 0); index++) {
-    checkArgument(path, prototype!, index, registers, call)
-  }
-  if (call.map !== undefined) checkMap(path, id, call.map)
+  for (let index = 0; index < takes.length; index++) checkArgument(path, takes, index, registers, call)
+  const unpassable = call.map === undefined ? undefined : whyNotPassable(path.type, id, call.map.attributes.type)
+  if (unpassable !== undefined) path.invalid(unpassable)
   if (isLock) lock(path, id)
   if (id === bpf_func_id.BPF_FUNC_tail_call && state.references.size > 0) {
     path.invalid("tail_call would lead to reference leak")
   }
   const before = [...registers]
+  if (id === bpf_func_id.BPF_FUNC_sk_release && registers[1]!.kind !== "anything") {
+    call.released = registers[1]!.reference
+    if (call.released === 0) path.invalid("R1 must be referenced when passed to release function")
+  }
   if (call.released !== 0) release(path, call.released)
-  if (prototype?.movesPacket === true) replaceAll(state, isPacketPointer, () => unknownNumber)
-  if (callbacks.has(id) || prototype === undefined) disturb(path)
+  if (prototype?.helper.movesPacket === true) replaceAll(state, isPacketPointer, () => unknownNumber)
+  if (callbacks.has(id) || prototype?.disturbs !== false) disturb(path)
   registers[0] = result(path, prototype, call, before)
   for (let r = 1; r <= 5; r++) registers[r] = none
 }
@@ -219,33 +272,4 @@ const disturb = ({ state }: Path): void => {
     frame.written.fill(1)
     for (const [at, spill] of frame.spills) frame.spills.set(at, { ...spill, register: anything })
   }
-}
-
-const ringHelpers = new Map<number, string>([
-  [bpf_func_id.BPF_FUNC_ringbuf_output, "ringbuf"],
-  [bpf_func_id.BPF_FUNC_ringbuf_reserve, "ringbuf"],
-  [bpf_func_id.BPF_FUNC_ringbuf_query, "ringbuf"],
-  [bpf_func_id.BPF_FUNC_perf_event_output, "perf_event_array"],
-  [bpf_func_id.BPF_FUNC_tail_call, "prog_array"],
-  [bpf_func_id.BPF_FUNC_get_stackid, "stack_trace"],
-  [bpf_func_id.BPF_FUNC_user_ringbuf_drain, "user_ringbuf"]
-])
-
-/** Kinds of map that only certain helpers take (check_map_func_compatibility). */
-const reserved: ReadonlySet<string> = new Set([
-  "prog_array",
-  "perf_event_array",
-  "stack_trace",
-  "ringbuf",
-  "user_ringbuf",
-  "cgroup_array"
-])
-
-const checkMap = (path: Path, id: number, map: SimulatedMap): void => {
-  const wanted = ringHelpers.get(id)
-  const { type } = map.attributes
-  const generic = id === bpf_func_id.BPF_FUNC_map_lookup_elem || id === bpf_func_id.BPF_FUNC_map_update_elem ||
-    id === bpf_func_id.BPF_FUNC_map_delete_elem
-  const bad = wanted === undefined ? generic && reserved.has(type) && !(type === "stack_trace") : wanted !== type
-  if (bad) path.invalid(`cannot pass map_type ${mapTypes[type]} into func ${helperNameOf(id)}#${id}`)
 }

@@ -1,6 +1,7 @@
 // One path through a program, as far as it has been followed, and what all paths share.
 import type { Code } from "../interpreter/code.ts"
 import type { SimulatedMap } from "../maps.ts"
+import type { Callees } from "./callees.ts"
 import type { State } from "./state.ts"
 
 /** A rejection: the log that the kernel would write, whose last line is the reason. */
@@ -19,7 +20,9 @@ export interface Subject {
   readonly maps: ReadonlyMap<number, { readonly map: SimulatedMap; readonly value: number | undefined }>
   /** Wide loads of what is not there, by slot. */
   readonly wrongLoads: ReadonlyMap<number, Rejection>
-  readonly helpers: ReadonlySet<number>
+  readonly callees: Callees
+  /** What there is against its kind: said once its structure is known to be right. */
+  readonly kindRefusal: Rejection | undefined
   /** Kernel 6.3 and later let privileged programs read bytes of the stack that they never wrote. */
   readonly allowsUnwrittenStack: boolean
 }
@@ -28,7 +31,7 @@ export interface Subject {
  * What the kernel answers to a rejected program: EACCES for what is not allowed, EINVAL for what makes no sense, E2BIG for
  * what is too much. Each check of the kernel has its own, so each place here that rejects says which.
  */
-export type Errno = "EACCES" | "EINVAL" | "E2BIG" | "EFAULT" | "EPERM" | "EPROTO" | "EBADF"
+export type Errno = "EACCES" | "EINVAL" | "E2BIG" | "EFAULT" | "EPERM" | "EPROTO" | "EBADF" | "ENOTSUPP"
 
 /** Thrown where a program is rejected. The lines are the reason in the kernel's words. */
 export class Rejected extends Error {
@@ -46,6 +49,7 @@ export interface Path {
   readonly type: number
   readonly attachType: number
   readonly allowsUnwrittenStack: boolean
+  readonly callees: Callees
   state: State
   /** Up to where the context is read. */
   contextSize: number
