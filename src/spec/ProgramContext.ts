@@ -7,8 +7,10 @@
  * that), and some fields only by some program types. Where the UAPI has several members for the same bytes, the layout
  * has one, and `fields` has all.
  *
+ * Names, places and sizes come from the kernel's BTF (`abi/generated`); what BTF does not know of a member is told here.
  * Addresses in network byte order are `u32be` and `bytes(16)`. Ports are as the UAPI has them: mostly 4 bytes, of which a
- * port in network byte order takes the lower 2.
+ * port in network byte order takes the lower 2 (`remote_port`, `user_port`, and `protocol` and `eth_protocol` likewise);
+ * `local_port` and `src_port` are in host byte order.
  *
  * @example
  * ```ts
@@ -25,64 +27,26 @@
  */
 import * as structs from "../abi/generated/structs.ts"
 import type { ProgramType } from "../abi/names.ts"
+import { ptRegsX64 } from "../abi/registers.ts"
 import * as Layout from "../layout/Layout.ts"
+import { fromStruct } from "./internal/fromStruct.ts"
 import { type ContextName, of as kindOf } from "./ProgramKind.ts"
 
 // ---------------------------------------------------------------- packets
 
 /** An XDP packet. `data` and `data_end` are addresses, though they show as 4 bytes. */
-export const xdp_md = Layout.struct({
-  data: Layout.u32,
-  data_end: Layout.u32,
-  data_meta: Layout.u32,
-  ingress_ifindex: Layout.u32,
-  rx_queue_index: Layout.u32,
-  /** Of programs in a device map only. */
-  egress_ifindex: Layout.u32
-})
+export const xdp_md = fromStruct(structs.xdp_md)
 
 /**
  * A packet with its metadata. `data` and `data_end` are addresses, though they show as 4 bytes. `flow_keys` is for flow
  * dissectors, and points to `bpf_flow_keys`; `sk` points to `bpf_sock`, or is 0.
  */
-export const __sk_buff = Layout.struct({
-  len: Layout.u32,
-  pkt_type: Layout.u32,
-  mark: Layout.u32,
-  queue_mapping: Layout.u32,
-  /** In network byte order, in the lower 2 bytes. */
-  protocol: Layout.u32,
-  vlan_present: Layout.u32,
-  vlan_tci: Layout.u32,
-  vlan_proto: Layout.u32,
-  priority: Layout.u32,
-  ingress_ifindex: Layout.u32,
-  ifindex: Layout.u32,
-  tc_index: Layout.u32,
+export const __sk_buff = fromStruct(structs.__sk_buff, {
   cb: Layout.array(Layout.u32, 5),
-  hash: Layout.u32,
-  tc_classid: Layout.u32,
-  data: Layout.u32,
-  data_end: Layout.u32,
-  napi_id: Layout.u32,
-  family: Layout.u32,
   remote_ip4: Layout.u32be,
   local_ip4: Layout.u32be,
-  remote_ip6: Layout.bytes(16),
-  local_ip6: Layout.bytes(16),
-  /** In network byte order, in the lower 2 bytes. */
-  remote_port: Layout.u32,
-  /** In host byte order. */
-  local_port: Layout.u32,
-  data_meta: Layout.u32,
   flow_keys: Layout.pointer,
-  tstamp: Layout.u64,
-  wire_len: Layout.u32,
-  gso_segs: Layout.u32,
-  sk: Layout.pointer,
-  gso_size: Layout.u32,
-  tstamp_type: Layout.u8,
-  hwtstamp: Layout.u64
+  sk: Layout.pointer
 })
 
 /** What a flow dissector fills in, behind `flow_keys` of its `__sk_buff`. */
@@ -106,58 +70,20 @@ export const bpf_flow_keys = Layout.struct({
 })
 
 /** What netfilter hands to a program: two typed pointers of the kernel, read as BTF tells. */
-export const bpf_nf_ctx = Layout.struct({ state: Layout.pointer, skb: Layout.pointer })
+export const bpf_nf_ctx = fromStruct(structs.bpf_nf_ctx, { state: Layout.pointer, skb: Layout.pointer })
 
 // ---------------------------------------------------------------- sockets
 
 /** A socket, as cgroup programs have it for context and others behind `sk`. */
-export const bpf_sock = Layout.struct({
-  bound_dev_if: Layout.u32,
-  family: Layout.u32,
-  type: Layout.u32,
-  protocol: Layout.u32,
-  mark: Layout.u32,
-  priority: Layout.u32,
+export const bpf_sock = fromStruct(structs.bpf_sock, {
   src_ip4: Layout.u32be,
-  src_ip6: Layout.bytes(16),
-  /** In host byte order. */
-  src_port: Layout.u32,
   dst_port: Layout.u16be,
   dst_ip4: Layout.u32be,
-  dst_ip6: Layout.bytes(16),
-  state: Layout.u32,
   rx_queue_mapping: Layout.i32
 })
 
 /** What a program sees of a TCP socket, after the helper `tcp_sock`. */
-export const bpf_tcp_sock = Layout.struct({
-  snd_cwnd: Layout.u32,
-  srtt_us: Layout.u32,
-  rtt_min: Layout.u32,
-  snd_ssthresh: Layout.u32,
-  rcv_nxt: Layout.u32,
-  snd_nxt: Layout.u32,
-  snd_una: Layout.u32,
-  mss_cache: Layout.u32,
-  ecn_flags: Layout.u32,
-  rate_delivered: Layout.u32,
-  rate_interval_us: Layout.u32,
-  packets_out: Layout.u32,
-  retrans_out: Layout.u32,
-  total_retrans: Layout.u32,
-  segs_in: Layout.u32,
-  data_segs_in: Layout.u32,
-  segs_out: Layout.u32,
-  data_segs_out: Layout.u32,
-  lost_out: Layout.u32,
-  sacked_out: Layout.u32,
-  bytes_received: Layout.u64,
-  bytes_acked: Layout.u64,
-  dsack_dups: Layout.u32,
-  delivered: Layout.u32,
-  delivered_ce: Layout.u32,
-  icsk_retransmits: Layout.u32
-})
+export const bpf_tcp_sock = fromStruct(structs.bpf_tcp_sock)
 
 /** The addresses and ports that the helpers `sk_lookup_tcp` and its sisters look for. */
 export const bpf_sock_tuple = Layout.union({
@@ -171,120 +97,57 @@ export const bpf_sock_tuple = Layout.union({
 })
 
 /** A bind, connect, sendmsg, recvmsg, getpeername or getsockname that a cgroup program watches. */
-export const bpf_sock_addr = Layout.struct({
-  user_family: Layout.u32,
+export const bpf_sock_addr = fromStruct(structs.bpf_sock_addr, {
   user_ip4: Layout.u32be,
-  user_ip6: Layout.bytes(16),
-  /** In network byte order, in the lower 2 bytes. */
-  user_port: Layout.u32,
-  family: Layout.u32,
-  type: Layout.u32,
-  protocol: Layout.u32,
   msg_src_ip4: Layout.u32be,
-  msg_src_ip6: Layout.bytes(16),
   sk: Layout.pointer
 })
 
 /** A moment in the life of a TCP socket, told by `op`. `args` is also `reply` and `replylong`, where the program answers. */
-export const bpf_sock_ops = Layout.struct({
-  op: Layout.u32,
+export const bpf_sock_ops = fromStruct(structs.bpf_sock_ops, {
   args: Layout.array(Layout.u32, 4),
-  family: Layout.u32,
+  reply: "other name",
+  replylong: "other name",
   remote_ip4: Layout.u32be,
   local_ip4: Layout.u32be,
-  remote_ip6: Layout.bytes(16),
-  local_ip6: Layout.bytes(16),
-  /** In network byte order, in the lower 2 bytes. */
-  remote_port: Layout.u32,
-  /** In host byte order. */
-  local_port: Layout.u32,
-  is_fullsock: Layout.u32,
-  snd_cwnd: Layout.u32,
-  srtt_us: Layout.u32,
-  bpf_sock_ops_cb_flags: Layout.u32,
-  state: Layout.u32,
-  rtt_min: Layout.u32,
-  snd_ssthresh: Layout.u32,
-  rcv_nxt: Layout.u32,
-  snd_nxt: Layout.u32,
-  snd_una: Layout.u32,
-  mss_cache: Layout.u32,
-  ecn_flags: Layout.u32,
-  rate_delivered: Layout.u32,
-  rate_interval_us: Layout.u32,
-  packets_out: Layout.u32,
-  retrans_out: Layout.u32,
-  total_retrans: Layout.u32,
-  segs_in: Layout.u32,
-  data_segs_in: Layout.u32,
-  segs_out: Layout.u32,
-  data_segs_out: Layout.u32,
-  lost_out: Layout.u32,
-  sacked_out: Layout.u32,
-  sk_txhash: Layout.u32,
-  bytes_received: Layout.u64,
-  bytes_acked: Layout.u64,
   sk: Layout.pointer,
   skb_data: Layout.pointer,
-  skb_data_end: Layout.pointer,
-  skb_len: Layout.u32,
-  skb_tcp_flags: Layout.u32,
-  skb_hwtstamp: Layout.u64
+  skb_data_end: Layout.pointer
 })
 
 /** A message that is about to be sent on a socket of a sockmap. */
-export const sk_msg_md = Layout.struct({
+export const sk_msg_md = fromStruct(structs.sk_msg_md, {
   data: Layout.pointer,
   data_end: Layout.pointer,
-  family: Layout.u32,
   remote_ip4: Layout.u32be,
   local_ip4: Layout.u32be,
-  remote_ip6: Layout.bytes(16),
-  local_ip6: Layout.bytes(16),
-  /** In network byte order, in the lower 2 bytes. */
-  remote_port: Layout.u32,
-  /** In host byte order. */
-  local_port: Layout.u32,
-  size: Layout.u32,
   sk: Layout.pointer
 })
 
 /** A packet, from its TCP or UDP header on, for which a socket of a reuseport group is to be chosen. */
-export const sk_reuseport_md = Layout.struct({
+export const sk_reuseport_md = fromStruct(structs.sk_reuseport_md, {
   data: Layout.pointer,
   data_end: Layout.pointer,
-  len: Layout.u32,
-  /** In network byte order, in the lower 2 bytes. */
-  eth_protocol: Layout.u32,
-  ip_protocol: Layout.u32,
-  bind_inany: Layout.u32,
-  hash: Layout.u32,
   sk: Layout.pointer,
   migrating_sk: Layout.pointer
 })
 
 /** A look-up of a listening or unconnected socket. `sk` shows as the socket's cookie after a test run. */
-export const bpf_sk_lookup = Layout.struct({
+export const bpf_sk_lookup = fromStruct(structs.bpf_sk_lookup, {
   sk: Layout.pointer,
-  family: Layout.u32,
-  protocol: Layout.u32,
+  cookie: "other name",
   remote_ip4: Layout.u32be,
-  remote_ip6: Layout.bytes(16),
   remote_port: Layout.u16be,
-  local_ip4: Layout.u32be,
-  local_ip6: Layout.bytes(16),
-  /** In host byte order. */
-  local_port: Layout.u32,
-  ingress_ifindex: Layout.u32
+  local_ip4: Layout.u32be
 })
 
 // ---------------------------------------------------------------- cgroup hooks
 
 /** A sysctl that is read or written. */
-export const bpf_sysctl = Layout.struct({ write: Layout.u32, file_pos: Layout.u32 })
+export const bpf_sysctl = fromStruct(structs.bpf_sysctl)
 
 /** A getsockopt(2) or setsockopt(2); the option's bytes are from `optval` to `optval_end`. */
-export const bpf_sockopt = Layout.struct({
+export const bpf_sockopt = fromStruct(structs.bpf_sockopt, {
   sk: Layout.pointer,
   optval: Layout.pointer,
   optval_end: Layout.pointer,
@@ -295,38 +158,14 @@ export const bpf_sockopt = Layout.struct({
 })
 
 /** An access to a device: the kind of device in the low half of `access_type`, the `BPF_DEVCG_ACC_*` in the high. */
-export const bpf_cgroup_dev_ctx = Layout.struct({
-  access_type: Layout.u32,
-  major: Layout.u32,
-  minor: Layout.u32
-})
+export const bpf_cgroup_dev_ctx = fromStruct(structs.bpf_cgroup_dev_ctx)
 
 // ---------------------------------------------------------------- tracing
 
 /** The registers of x86-64. Arguments of a function are in `di`, `si`, `dx`, `cx`, `r8`, `r9`; its result is in `ax`. */
-export const pt_regs_x64 = Layout.struct({
-  r15: Layout.u64,
-  r14: Layout.u64,
-  r13: Layout.u64,
-  r12: Layout.u64,
-  bp: Layout.u64,
-  bx: Layout.u64,
-  r11: Layout.u64,
-  r10: Layout.u64,
-  r9: Layout.u64,
-  r8: Layout.u64,
-  ax: Layout.u64,
-  cx: Layout.u64,
-  dx: Layout.u64,
-  si: Layout.u64,
-  di: Layout.u64,
-  orig_ax: Layout.u64,
-  ip: Layout.u64,
-  cs: Layout.u64,
-  flags: Layout.u64,
-  sp: Layout.u64,
-  ss: Layout.u64
-})
+export const pt_regs_x64 = Layout.struct(
+  Object.fromEntries(ptRegsX64.map((name) => [name, Layout.u64])) as Record<typeof ptRegsX64[number], typeof Layout.u64>
+)
 
 /** The registers of arm64 (`user_pt_regs`). Arguments are in `regs[0]` to `regs[7]`; the result is in `regs[0]`. */
 export const pt_regs_arm64 = Layout.struct({
