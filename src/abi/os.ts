@@ -7,7 +7,8 @@ export const mman = {
   MAP_SHARED: 0x01,
   MAP_PRIVATE: 0x02,
   MAP_FIXED: 0x10,
-  MAP_ANONYMOUS: 0x20
+  MAP_ANONYMOUS: 0x20,
+  MAP_FIXED_NOREPLACE: 0x100000
 } as const
 
 /** include/uapi/linux/eventpoll.h */
@@ -21,7 +22,7 @@ export const epoll = {
 } as const
 
 /** include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h */
-export const fcntl = { F_DUPFD_CLOEXEC: 1030 } as const
+export const fcntl = { F_DUPFD_CLOEXEC: 1030, O_CLOEXEC: 0x80000 } as const
 
 /** include/uapi/asm-generic/resource.h */
 export const resource = { RLIMIT_MEMLOCK: 8, RLIM_INFINITY: 2n ** 64n - 1n } as const

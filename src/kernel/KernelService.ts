@@ -42,8 +42,11 @@ export interface FileCalls {
   readonly close: (fd: number) => number
   /** `fcntl(F_DUPFD_CLOEXEC)` */
   readonly dup: (fd: number) => number
-  /** Watches a descriptor for readability, or gives `-errno` for one that cannot be polled. */
-  readonly watch: (fd: number, onReadable: () => void) => Watch | number
+  /**
+   * Watches a descriptor for readability, or gives `-errno` for one that cannot be polled. `onReport` is given 0 when it is
+   * readable, and `-EBADF` if it was closed here, or this kernel released, before the watch was: no other report comes then.
+   */
+  readonly watch: (fd: number, onReport: (result: number) => void) => Watch | number
   /** `mmap(2)`, shared, at an address of the kernel's choice. */
   readonly mmap: (fd: number, length: number, protection: number, offset: number) => Mapping | number
   readonly munmap: (mapping: Mapping) => number
@@ -83,6 +86,12 @@ export interface KernelService {
   readonly pageSize: number
   /** The number of CPUs that the kernel may ever bring up, which is how many values a per-CPU map element has. */
   readonly possibleCpus: number
+
+  /**
+   * Whether the layer was released. All calls then answer EBADF, but for those that give back what outlived it: `close`,
+   * `munmap` and `free`.
+   */
+  readonly isReleased: () => boolean
 
   /** A zeroed block of the arena, or `-errno`. `free` gives it back. */
   readonly allocate: (size: number) => Block | number

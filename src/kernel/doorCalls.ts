@@ -94,8 +94,8 @@ export const wrapCalls = (kernel: KernelService, around: Around): KernelService 
     perf: wrapGroup(perf, kernel.perf, "perf.", around),
     files: {
       ...wrappedFiles,
-      watch: (fd, onReadable) => {
-        const inner = wrappedFiles.watch(fd, onReadable)
+      watch: (fd, onReport) => {
+        const inner = wrappedFiles.watch(fd, onReport)
         return typeof inner === "number" ? inner : wrapWatch(inner, around)
       }
     }

@@ -8,6 +8,7 @@ import type { KernelService } from "./KernelService.ts"
 import type { Block, Mapping } from "./Memory.ts"
 import { type FeatureName, isExpected } from "./Features.ts"
 import { explain } from "./internal/hints.ts"
+import { releasedHint } from "./released.ts"
 
 /** What a call is, for its error. */
 export interface Call {
@@ -27,7 +28,7 @@ export const toError = (kernel: KernelService, what: Call, result: number): Syst
     command: what.command,
     subject: what.subject,
     errno: -result,
-    hint: explain(kernel, { ...what, errno: -result })
+    hint: kernel.isReleased() ? releasedHint : explain(kernel, { ...what, errno: -result })
   })
 
 /** Makes the call again while a signal interrupts it (EINTR). */
@@ -138,8 +139,8 @@ export const acquireMapping = (
   )
 
 /**
- * An effect that waits until a descriptor is readable, as long as the scope lives. One fiber may wait at a time. `hints`
- * are texts for errors of the registration, by error number.
+ * An effect that waits until a descriptor is readable, as long as the scope lives. Any number of fibers may wait; each is
+ * woken, and fails with EBADF once the scope, the descriptor or the kernel is closed. `hints` are texts for errors by number.
  */
 export const acquireWatch = (
   kernel: KernelService,
@@ -148,23 +149,39 @@ export const acquireWatch = (
   hints: { readonly [errno: number]: string }
 ): Effect.Effect<Effect.Effect<void, SystemCallError>, SystemCallError, Scope.Scope> => {
   const what: Call = { call: "epoll_ctl", subject }
-  let resume = (): void => {}
-  const watch = Effect.suspend(() => {
-    const result = retrying(() => kernel.files.watch(fd, () => resume()))
-    if (typeof result !== "number") return Effect.succeed(result)
+  const failed = (result: number): SystemCallError => {
     const error = toError(kernel, what, result)
-    return Effect.fail(new SystemCallError({ ...error, hint: hints[error.errno] ?? error.hint }))
+    return kernel.isReleased() ? error : new SystemCallError({ ...error, hint: hints[error.errno] ?? error.hint })
+  }
+  const waiting = new Set<(result: Effect.Effect<void, SystemCallError>) => void>()
+  let armed = false
+  const report = (result: number): void => {
+    armed = false
+    if (waiting.size === 0) return
+    const outcome = result < 0 ? Effect.fail(failed(result)) : Effect.void
+    const all = [...waiting]
+    waiting.clear()
+    for (const resume of all) resume(outcome)
+  }
+  const watch = Effect.suspend(() => {
+    const result = retrying(() => kernel.files.watch(fd, report))
+    return typeof result === "number" ? Effect.fail(failed(result)) : Effect.succeed(result)
   })
   return Effect.map(
-    Effect.acquireRelease(watch, (w) => Effect.sync(w.close)),
+    Effect.acquireRelease(watch, (w) =>
+      Effect.sync(() => {
+        w.close()
+        report(-errno.EBADF)
+      })),
     (w) =>
-      Effect.callback<void, SystemCallError>((done) => {
-        resume = () => done(Effect.void)
-        const armed = retrying(w.arm)
-        if (armed < 0) done(Effect.fail(toError(kernel, what, armed)))
-        return Effect.sync(() => {
-          resume = () => {}
-        })
+      Effect.callback<void, SystemCallError>((resume) => {
+        if (!armed) {
+          const result = retrying(w.arm)
+          if (result < 0) return resume(Effect.fail(failed(result)))
+          armed = true
+        }
+        waiting.add(resume)
+        return Effect.sync(() => waiting.delete(resume))
       })
   )
 }

@@ -257,6 +257,7 @@ export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> 
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         for (const timer of timers) timer.interruptUnsafe()
+        door.release()
       })
     )
     return Context.make(Kernel, door.service).pipe(Context.add(SimulatedKernel, control(door)))

@@ -1,9 +1,12 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
-import { ArrayMap, Asm, Layout, Program, ProgramSpec, RingBuffer, RingBufferMap } from "../../src/index.ts"
+import { ArrayMap, Asm, type Kernel, Layout, Program, ProgramSpec, RingBuffer, RingBufferMap } from "../../src/index.ts"
 import type { Test } from "../support/kernels.ts"
 
 const Numbered = Layout.struct({ sequence: Layout.u64Number })
@@ -190,4 +193,53 @@ export const ringBuffers = (test: Test, options: { readonly events: number }): v
         expect(error).toMatchObject({ _tag: "InvalidArgument", field: "batchSize" })
       }
     }))
+
+  test("every fiber that waits is woken, whatever became of the others", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(4096)
+      const reader = yield* RingBuffer.make(events)
+      const impatient = yield* Effect.forkChild(Effect.timeoutOption(reader.ready, "10 millis"))
+      const others = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(reader.ready))
+      expect(yield* Fiber.join(impatient)).toEqual(Option.none())
+      yield* produce(1)
+      yield* Effect.timeout(Fiber.awaitAll(others), "10 seconds")
+      // And those that come when all is read wait for the next.
+      reader.drain(() => {})
+      const later = yield* Effect.forEach([1, 2], () => Effect.forkChild(reader.ready))
+      yield* Effect.sleep("5 millis")
+      yield* produce(1)
+      yield* Effect.timeout(Fiber.awaitAll(later), "10 seconds")
+    }))
+
+  const closings: ReadonlyArray<{
+    readonly what: string
+    readonly open: (close: Scope.Closeable) => Effect.Effect<RingBuffer.Reader, unknown, Kernel.Kernel | Scope.Scope>
+    readonly says: string
+  }> = [
+    {
+      what: "the reader's scope",
+      open: (close) => Effect.flatMap(setUp(4096), ({ events }) => Scope.provide(RingBuffer.make(events), close)),
+      says: "has closed"
+    },
+    {
+      what: "the map's scope",
+      open: (close) => Effect.flatMap(Scope.provide(setUp(4096), close), ({ events }) => RingBuffer.make(events)),
+      says: "has closed"
+    }
+  ]
+  for (const { open, says, what } of closings) {
+    test(`who waits when ${what} closes fails with EBADF`, () =>
+      Effect.gen(function*() {
+        const scope = yield* Scope.make()
+        const reader = yield* open(scope)
+        const waiting = yield* Effect.forEach([1, 2], () => Effect.forkChild(Effect.flip(reader.ready)))
+        yield* Effect.sleep("5 millis")
+        yield* Scope.close(scope, Exit.void)
+        for (const fiber of waiting) {
+          const error = yield* Effect.timeout(Fiber.join(fiber), "10 seconds")
+          expect(error).toMatchObject({ _tag: "SystemCallError", code: "EBADF" })
+          expect(error.message).toContain(says)
+        }
+      }))
+  }
 }

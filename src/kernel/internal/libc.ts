@@ -10,6 +10,7 @@ export const bind = (koffi: Koffi) => {
     mmap: libc.func("mmap", "uintptr_t", ["uintptr_t", "size_t", "int", "int", "int", "long"]),
     munmap: libc.func("munmap", "int", ["uintptr_t", "size_t"]),
     close: libc.func("close", "int", ["int"]),
+    dup3: libc.func("dup3", "int", ["int", "int", "int"]),
     fcntl: libc.func("fcntl", "int", ["int", "int", "int"]),
     ioctl: libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]),
     prlimit: libc.func("prlimit", "int", ["int", "int", "uintptr_t", "uintptr_t"]),

@@ -2,27 +2,37 @@
 // system call. Signatures are all-integer: koffi then takes its fast path (230 ns a call against 350 and more).
 import { readFileSync, statfsSync } from "node:fs"
 import { release } from "node:os"
+import { isMainThread } from "node:worker_threads"
 import { errno } from "../../abi/errno.ts"
 import { fcntl, mman, mount, resource } from "../../abi/os.ts"
 import { type Architecture, syscalls } from "../../abi/syscalls.ts"
 import type { BpfCalls, FileCalls, KernelService, PerfCalls } from "../KernelService.ts"
 import type { Block, Mapping } from "../Memory.ts"
 import { Arena, type Slab } from "../arena.ts"
+import { refuseReleased } from "../released.ts"
 import { countCpus } from "./cpus.ts"
 import { bind, type Koffi } from "./libc.ts"
 import { Reactor } from "./reactor.ts"
+import { descriptorCommands, makeThread } from "./thread.ts"
 import { parseVersion } from "../version.ts"
 
-class LinuxMapping implements Mapping {
+/** Memory of this process at a fixed address; `owner` is what it belongs to, where it is a thread's own. */
+class LinuxMemory implements Slab, Mapping {
   readonly address: number
   readonly length: number
   buffer: ArrayBuffer
-  constructor(address: number, length: number, buffer: ArrayBuffer) {
+  owner: object | undefined
+  constructor(address: number, length: number, buffer: ArrayBuffer, owner: object | undefined) {
     this.address = address
     this.length = length
     this.buffer = buffer
+    this.owner = owner
   }
 }
+
+/** By command: 1 where the result is a new descriptor. */
+const givesDescriptor = new Uint8Array(64)
+for (const command of descriptorCommands) givesDescriptor[command] = 1
 
 const fileErrno = (error: unknown): number => {
   const number = (error as NodeJS.ErrnoException).errno
@@ -56,19 +66,46 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     return typeof mapped === "bigint" ? -errnoView[0]! : mapped
   }
 
-  const { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } = mman
+  const { MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } = mman
+  const thread = makeThread(koffi, libc, result)
+
+  const acquire = (length: number, protection: number, flags: number, fd: number, offset: number) => {
+    const reserved = thread.reserve(length)
+    if (reserved !== undefined) {
+      const { address, owner } = reserved
+      const mapped = mapMemory(address, length, protection, flags | MAP_FIXED, fd, offset)
+      if (mapped >= 0) return new LinuxMemory(address, length, koffi.view(address, length), owner)
+      // Older kernels take away what was there and then fail: the owner's pages are put back where there are none.
+      const anonymous = MAP_FIXED_NOREPLACE | MAP_PRIVATE | MAP_ANONYMOUS
+      mapMemory(address, length, PROT_READ | PROT_WRITE, anonymous, -1, 0)
+    }
+    // Nor may every address be chosen: an arena lies within 4 GiB.
+    const address = mapMemory(0, length, protection, flags, fd, offset)
+    return address < 0 ? address : new LinuxMemory(address, length, koffi.view(address, length), undefined)
+  }
+
+  const giveBack = (memory: LinuxMemory): number => {
+    const { address, buffer, length } = memory
+    // First anonymous memory goes over the mapping: the kernel object is released now, and a view that is being read
+    // sees zeros, where unmapped memory would be SIGSEGV. Then the views lose their length, and the range is given back.
+    mapMemory(address, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    buffer.transfer(0)
+    memory.buffer = new ArrayBuffer(0)
+    if (memory.owner === undefined) return result(libc.munmap(address, length))
+    memory.owner = undefined
+    return 0
+  }
+
   const arena = new Arena({
-    map: (size) => {
-      const address = mapMemory(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-      return address < 0 ? address : { address, buffer: koffi.view(address, size) }
-    },
-    unmap: (slab: Slab) => {
-      const { byteLength } = slab.buffer
-      slab.buffer.transfer(0) // stale views get length 0 before the memory goes
-      libc.munmap(slab.address, byteLength)
+    map: (size) => acquire(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+    unmap: (slab) => {
+      giveBack(slab as LinuxMemory)
     }
   })
 
+  let released = false
+  const isReleased = (): boolean => released
+  const refused = (): number => released ? -errno.EBADF : -errno.EFAULT
   const guarded = (block: Block, size: number): boolean => block.live && size <= block.size
 
   const read = (path: string): Uint8Array | number => {
@@ -83,9 +120,9 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
   const possibleCpus = typeof possible === "number" ? undefined : countCpus(new TextDecoder().decode(possible))
   if (possibleCpus === undefined) throw new Error("cannot read /sys/devices/system/cpu/possible")
 
-  const allocate = (size: number): Block | number => arena.allocate(size)
+  const allocate = (size: number): Block | number => released ? -errno.EBADF : arena.allocate(size)
   const free = (block: Block): void => arena.free(block)
-  const reactor = new Reactor(koffi, libc, architecture, result, allocate)
+  const reactor = new Reactor(thread, libc, architecture, result, allocate)
 
   /** A call that is given bytes, in a block that lives as long as the call. */
   const withBytes = (bytes: Uint8Array, f: (address: number) => number): number => {
@@ -98,9 +135,14 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
   }
   const text = (value: string): Uint8Array => new TextEncoder().encode(`${value}\0`)
 
+  const call: BpfCalls["call"] = (command, attr, size) =>
+    guarded(attr, size) ? result(libc.syscall4(numbers.bpf, command, attr.address, size)) : refused()
+
   const bpf: BpfCalls = {
-    call: (command, attr, size) =>
-      guarded(attr, size) ? result(libc.syscall4(numbers.bpf, command, attr.address, size)) : -errno.EFAULT,
+    call: isMainThread
+      ? call
+      : (command, attr, size) =>
+        givesDescriptor[command] === 1 ? thread.keep(call(command, attr, size)) : call(command, attr, size),
     raiseMemlock: () => {
       const { RLIMIT_MEMLOCK, RLIM_INFINITY } = resource
       const limits = new Uint8Array(BigUint64Array.of(RLIM_INFINITY, RLIM_INFINITY).buffer) // struct rlimit
@@ -112,36 +154,30 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     open: (attr, pid, cpu, groupFd, flags) =>
       // perf_event_attr says its own size, at offset 4: the kernel reads that many bytes.
       guarded(attr, attr.u32[1]!)
-        ? result(libc.syscall6(numbers.perf_event_open, attr.address, pid, cpu, groupFd, flags))
-        : -errno.EFAULT,
+        ? thread.keep(result(libc.syscall6(numbers.perf_event_open, attr.address, pid, cpu, groupFd, flags)))
+        : refused(),
     ioctl: (fd, request, argument) => {
       if (typeof argument === "number") return result(libc.ioctl(fd, request, argument))
-      return argument.live ? result(libc.ioctl(fd, request, argument.address)) : -errno.EFAULT
+      return argument.live ? result(libc.ioctl(fd, request, argument.address)) : refused()
     }
   }
 
   const files: FileCalls = {
-    mmap: (fd, length, protection, offset) => {
-      const address = mapMemory(0, length, protection, MAP_SHARED, fd, offset)
-      return address < 0 ? address : new LinuxMapping(address, length, koffi.view(address, length))
+    mmap: (fd, length, protection, offset) => acquire(length, protection, MAP_SHARED, fd, offset),
+    munmap: (mapping) =>
+      mapping instanceof LinuxMemory && mapping.buffer.byteLength > 0 ? giveBack(mapping) : -errno.EINVAL,
+    close: (fd) => {
+      reactor.end(fd)
+      return thread.close(fd)
     },
-    munmap: (mapping) => {
-      if (!(mapping instanceof LinuxMapping) || mapping.buffer.byteLength === 0) return -errno.EINVAL
-      const { address, buffer, length } = mapping
-      // First anonymous memory goes over the mapping: the kernel object is released now, and a view that is being read
-      // sees zeros, where unmapped memory would be SIGSEGV. Then the views lose their length, and the range is given back.
-      mapMemory(address, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-      buffer.transfer(0)
-      mapping.buffer = new ArrayBuffer(0)
-      return result(libc.munmap(address, length))
-    },
-    close: (fd) => result(libc.close(fd)),
-    dup: (fd) => result(libc.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)),
+    dup: (fd) => thread.keep(result(libc.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0))),
     read,
     fsopen: (type) =>
-      withBytes(text(type), (address) => result(libc.syscall4(numbers.fsopen, address, mount.FSOPEN_CLOEXEC, 0))),
+      thread.keep(
+        withBytes(text(type), (address) => result(libc.syscall4(numbers.fsopen, address, mount.FSOPEN_CLOEXEC, 0)))
+      ),
     fsconfig: (fd, command) => result(libc.syscall6(numbers.fsconfig, fd, command, 0, 0, 0)),
-    fsmount: (fd) => result(libc.syscall4(numbers.fsmount, fd, mount.FSMOUNT_CLOEXEC, 0)),
+    fsmount: (fd) => thread.keep(result(libc.syscall4(numbers.fsmount, fd, mount.FSMOUNT_CLOEXEC, 0))),
     mount: (type, target) =>
       withBytes(
         text(type),
@@ -157,8 +193,8 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
         return fileErrno(error)
       }
     },
-    pidfdOpen: (pid) => result(libc.syscall4(numbers.pidfd_open, pid, 0, 0)),
-    watch: (fd, onReadable) => reactor.watch(fd, onReadable)
+    pidfdOpen: (pid) => thread.keep(result(libc.syscall4(numbers.pidfd_open, pid, 0, 0))),
+    watch: (fd, onReport) => reactor.watch(fd, onReport)
   }
 
   const service: KernelService = {
@@ -167,16 +203,18 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     version: parseVersion(release()),
     pageSize,
     possibleCpus,
+    isReleased,
     allocate,
     free,
-    bpf,
-    perf,
-    files
+    bpf: refuseReleased(bpf, isReleased, ["call"]), // whose block is dead by then
+    perf: refuseReleased(perf, isReleased, []),
+    files: refuseReleased(files, isReleased, ["close", "munmap"])
   }
 
   return {
     service,
     release: () => {
+      released = true
       reactor.close()
       arena.close()
     }

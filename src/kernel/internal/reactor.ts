@@ -1,5 +1,5 @@
-// One epoll descriptor per Kernel, watched by libuv's own poll through koffi, serves every consumer: no thread is held
-// and no call blocks (37 µs from event to callback, against 83 µs for a wait on the thread pool).
+// One epoll descriptor per Kernel serves every consumer: no thread is held and no call blocks. How the thread learns that it
+// is readable is wait.ts's.
 //
 // koffi.node.poll aborts the process on a bad or repeated descriptor, and a handle that is collected stops silently.
 // Hence exactly one handle, strongly held, on a descriptor of our own; a user's bad descriptor meets epoll_ctl, where
@@ -9,9 +9,9 @@ import { epoll } from "../../abi/os.ts"
 import type { Architecture } from "../../abi/syscalls.ts"
 import type { Watch } from "../KernelService.ts"
 import type { Block } from "../Memory.ts"
-import type { Koffi, Libc } from "./libc.ts"
-
-type PollHandle = ReturnType<Koffi["node"]["poll"]>
+import type { Libc } from "./libc.ts"
+import type { Thread } from "./thread.ts"
+import type { Wait } from "./wait.ts"
 
 const BATCH = 64
 
@@ -22,13 +22,14 @@ interface Memory {
 
 interface Watched {
   readonly fd: number
-  readonly onReadable: () => void
+  readonly onReport: (result: number) => void
   /** A descriptor number may be used again; the generation tells a late report for the old one. */
   readonly generation: number
+  armed: boolean
 }
 
 export class Reactor {
-  private readonly koffi: Koffi
+  private readonly thread: Thread
   private readonly libc: Libc
   private readonly result: (r: number) => number
   private readonly allocate: (size: number) => Block | number
@@ -39,16 +40,16 @@ export class Reactor {
   private generation = 0
   /** Memory for epoll_ctl and epoll_wait, kept from the first use on. */
   private memory: Memory | undefined
-  private state: { readonly fd: number; readonly handle: PollHandle; readonly memory: Memory } | undefined
+  private state: { readonly fd: number; readonly wait: Wait; readonly memory: Memory } | undefined
 
   constructor(
-    koffi: Koffi,
+    thread: Thread,
     libc: Libc,
     architecture: Architecture,
     result: (r: number) => number,
     allocate: (size: number) => Block | number
   ) {
-    this.koffi = koffi
+    this.thread = thread
     this.libc = libc
     this.result = result
     this.allocate = allocate
@@ -56,7 +57,7 @@ export class Reactor {
     this.dataOffset = architecture === "x64" ? 4 : 8
   }
 
-  watch(fd: number, onReadable: () => void): Watch | number {
+  watch(fd: number, onReport: (result: number) => void): Watch | number {
     const opened = this.open()
     if (opened < 0) return opened
     // Added with no event asked for: nothing is reported until armed.
@@ -66,25 +67,40 @@ export class Reactor {
       this.closeIfIdle()
       return added
     }
-    const entry: Watched = { fd, onReadable, generation }
+    const entry: Watched = { fd, onReport, generation, armed: false }
     this.watched.set(fd, entry)
     const isOpen = (): boolean => this.watched.get(fd) === entry
     return {
-      arm: () =>
-        isOpen()
-          ? this.control(epoll.EPOLL_CTL_MOD, fd, epoll.EPOLLIN | epoll.EPOLLONESHOT, generation)
-          : -errno.EBADF,
+      arm: () => {
+        if (!isOpen()) return -errno.EBADF
+        const armed = this.control(epoll.EPOLL_CTL_MOD, fd, epoll.EPOLLIN | epoll.EPOLLONESHOT, generation)
+        if (armed < 0) return armed
+        entry.armed = true
+        this.state!.wait.expect()
+        return armed
+      },
       close: () => {
-        if (!isOpen()) return
-        this.watched.delete(fd)
-        this.control(epoll.EPOLL_CTL_DEL, fd, 0, generation)
-        this.closeIfIdle()
+        if (isOpen()) this.remove(entry)
       }
     }
   }
 
+  /** Ends the watch of a descriptor that is about to be closed, if there is one, and says so. */
+  end(fd: number): void {
+    const entry = this.watched.get(fd)
+    if (entry === undefined) return
+    this.remove(entry)
+    this.report(entry, -errno.EBADF)
+  }
+
+  /** Ends all watches. */
   close(): void {
-    this.watched.clear()
+    for (const fd of [...this.watched.keys()]) this.end(fd)
+  }
+
+  private remove(entry: Watched): void {
+    this.watched.delete(entry.fd)
+    this.control(epoll.EPOLL_CTL_DEL, entry.fd, 0, entry.generation)
     this.closeIfIdle()
   }
 
@@ -92,10 +108,10 @@ export class Reactor {
     if (this.state !== undefined) return 0
     const memory = this.memory ??= this.allocateMemory()
     if (memory === undefined) return -errno.ENOMEM
-    const fd = this.result(this.libc.epoll_create1(epoll.EPOLL_CLOEXEC))
+    const fd = this.thread.keep(this.result(this.libc.epoll_create1(epoll.EPOLL_CLOEXEC)))
     if (fd < 0) return fd
-    const handle = this.koffi.node.poll(fd, { readable: true }, () => this.dispatch())
-    this.state = { fd, handle, memory }
+    const wait = this.thread.wait(fd, () => this.dispatch(), () => this.isExpecting())
+    this.state = { fd, wait, memory }
     return 0
   }
 
@@ -105,13 +121,13 @@ export class Reactor {
     return typeof control === "number" || typeof events === "number" ? undefined : { control, events }
   }
 
-  /** With nothing to watch the handle would keep the process alive. The handle goes before its descriptor. */
+  /** With nothing to watch, waiting would keep the process alive. It ends before its descriptor does. */
   private closeIfIdle(): void {
     if (this.state === undefined || this.watched.size > 0) return
-    const { fd, handle } = this.state
+    const { fd, wait } = this.state
     this.state = undefined
-    handle.close()
-    this.libc.close(fd)
+    wait.close()
+    this.thread.close(fd)
   }
 
   private control(operation: number, fd: number, events: number, generation: number): number {
@@ -122,8 +138,14 @@ export class Reactor {
     return this.result(this.libc.epoll_ctl(epollFd, operation, fd, control.address))
   }
 
-  private dispatch(): void {
-    if (this.state === undefined) return
+  private isExpecting(): boolean {
+    for (const entry of this.watched.values()) if (entry.armed) return true
+    return false
+  }
+
+  /** Reports what is there, and says whether there was something. */
+  private dispatch(): boolean {
+    if (this.state === undefined) return false
     const { fd, memory: { events } } = this.state
     const count = this.result(this.libc.epoll_wait(fd, events.address, BATCH, 0))
     // Copied out first: a callback may close watches, and with the last one this state.
@@ -134,15 +156,20 @@ export class Reactor {
       if (entry?.generation === events.view.getUint32(at + 4, true)) ready.push(entry)
     }
     for (const entry of ready) {
-      if (this.watched.get(entry.fd) !== entry) continue
-      try {
-        entry.onReadable()
-      } catch (error) {
-        // koffi swallows what a poll callback throws: hand it to the process, where a bug of ours belongs.
-        process.nextTick(() => {
-          throw error
-        })
-      }
+      if (this.watched.get(entry.fd) === entry) this.report(entry, 0)
+    }
+    return ready.length > 0
+  }
+
+  private report(entry: Watched, result: number): void {
+    entry.armed = false
+    try {
+      entry.onReport(result)
+    } catch (error) {
+      // koffi swallows what a poll callback throws: hand it to the process, where a bug of ours belongs.
+      process.nextTick(() => {
+        throw error
+      })
     }
   }
 }

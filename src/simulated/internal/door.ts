@@ -8,6 +8,7 @@ import { mman, perf } from "../../abi/os.ts"
 import * as Btf from "../../btf/Btf.ts"
 import { Arena, type Slab } from "../../kernel/arena.ts"
 import { isExpected } from "../../kernel/Features.ts"
+import { refuseReleased } from "../../kernel/released.ts"
 import { parseVersion } from "../../kernel/version.ts"
 import type { BpfCalls, FileCalls, KernelService, Mapping, PerfCalls, Watch } from "../../kernel/Kernel.ts"
 import type { ProgramTrap } from "../ProgramTrap.ts"
@@ -81,7 +82,8 @@ export class Door {
   private readonly mounts: Mounts
   private readonly mappings = new Set<SimulatedMapping>()
   private readonly watches = new Set<Watch>()
-  private readonly watchedFds = new Set<number>()
+  private readonly watched = new Map<number, { readonly watch: Watch; readonly onReport: (result: number) => void }>()
+  private released = false
   private readonly mapsByPointer = new Map<bigint, SimulatedMap>()
   private readonly tracepoints: ReadonlyMap<string, number>
   private readonly slabs = new Map<Slab, ReturnType<AddressSpace["map"]>>()
@@ -111,6 +113,7 @@ export class Door {
         return slab
       },
       unmap: (slab) => {
+        slab.buffer.transfer(0)
         memory.unmap(this.slabs.get(slab)!)
         this.slabs.delete(slab)
       }
@@ -230,18 +233,27 @@ export class Door {
     }
   }
 
+  /** Ends what belongs to this kernel's process: descriptors and mappings that outlive it can still be given back. */
+  release(): void {
+    this.released = true
+    for (const fd of [...this.watched.keys()]) this.endWatch(fd)
+    this.arena.close()
+  }
+
   private makeService(options: DoorOptions): KernelService {
+    const isReleased = () => this.released
     return {
       kind: "simulated",
       architecture: "x64",
       version: parseVersion(options.release),
       pageSize: options.pageSize,
       possibleCpus: options.possibleCpus,
-      allocate: (size) => this.arena.allocate(size),
+      isReleased,
+      allocate: (size) => this.released ? -errno.EBADF : this.arena.allocate(size),
       free: (block) => this.arena.free(block),
-      bpf: this.bpfCalls(),
-      perf: this.perfCalls(),
-      files: this.fileCalls(options)
+      bpf: refuseReleased(this.bpfCalls(), isReleased, []),
+      perf: refuseReleased(this.perfCalls(), isReleased, []),
+      files: refuseReleased(this.fileCalls(options), isReleased, ["close", "munmap"])
     }
   }
 
@@ -279,7 +291,10 @@ export class Door {
         this.objects.release(mapping.map, true)
         return 0
       },
-      close: (fd) => descriptors.close(fd),
+      close: (fd) => {
+        this.endWatch(fd)
+        return descriptors.close(fd)
+      },
       dup: (fd) => descriptors.dup(fd),
       read: makeFiles({ ...options, tracepoints: this.tracepoints, mounts: this.mounts, descriptors }),
       fsopen: (type) =>
@@ -304,7 +319,7 @@ export class Door {
       unlink: (path) => this.mounts.unlink(path),
       fileSystemType: (path) => this.mounts.typeAt(path),
       pidfdOpen: (pid) => pid > 0 ? descriptors.open({ _tag: "Process", pid }) : -errno.EINVAL,
-      watch: (fd, onReadable) => this.watch(fd, onReadable)
+      watch: (fd, onReport) => this.watch(fd, onReport)
     }
   }
 
@@ -375,11 +390,19 @@ export class Door {
     return this.descriptors.open(event)
   }
 
-  private watch(fd: number, onReadable: () => void): Watch | number {
+  /** Ends the watch of a descriptor that is about to be closed, if there is one, and says so. */
+  private endWatch(fd: number): void {
+    const entry = this.watched.get(fd)
+    if (entry === undefined) return
+    entry.watch.close()
+    entry.onReport(-errno.EBADF)
+  }
+
+  private watch(fd: number, onReport: (result: number) => void): Watch | number {
     const object = this.descriptors.any(fd)
     if (object === undefined) return -errno.EBADF
     if (object._tag !== "Map") return -errno.EPERM
-    if (this.watchedFds.has(fd)) return -errno.EEXIST
+    if (this.watched.has(fd)) return -errno.EEXIST
     const { ring, userRing } = object
     // A map that cannot be waited for is reported with EPOLLERR, at once; a user ring is never readable.
     const isReady = () => ring === undefined ? userRing === undefined : ring.available > 0
@@ -389,7 +412,7 @@ export class Door {
       setImmediate(() => {
         if (!armed || !this.watches.has(watch)) return
         armed = false
-        onReadable()
+        onReport(0)
       })
     const watch: Watch = {
       arm: () => {
@@ -399,13 +422,13 @@ export class Door {
         return 0
       },
       close: () => {
-        this.watches.delete(watch)
-        this.watchedFds.delete(fd)
+        if (!this.watches.delete(watch)) return
+        this.watched.delete(fd)
         ring?.wakers.delete(report)
       }
     }
     this.watches.add(watch)
-    this.watchedFds.add(fd)
+    this.watched.set(fd, { watch, onReport })
     ring?.wakers.add(report)
     return watch
   }

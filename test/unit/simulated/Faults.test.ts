@@ -24,6 +24,7 @@ const recorded = () => {
     version: { major: 6, minor: 1, patch: 0, release: "6.1.0" },
     pageSize: 4096,
     possibleCpus: 3,
+    isReleased: () => false,
     allocate: answer("allocate", block),
     free: answer("free", undefined),
     bpf: { call: answer("bpf.call", 5), raiseMemlock: answer("bpf.raiseMemlock", 0) },
@@ -164,7 +165,9 @@ describe("the rest of the kernel", () => {
     const plain = new Map(calls(kernel))
     const wrapped = calls(faulty)
     expect(wrapped.map(([name]) => name).toSorted()).toEqual([...plain.keys()].toSorted())
-    for (const [name, call] of wrapped) expect(call, name).not.toBe(plain.get(name))
+    for (const [name, call] of wrapped) {
+      if (name !== "isReleased") expect(call, name).not.toBe(plain.get(name)) // a question, that makes no call
+    }
   })
 })
 
