@@ -25,6 +25,8 @@ export interface Fields {
   readonly location: string | undefined
   /** What the kernel has not, where the instruction at fault needed a type or function of it that is not there. */
   readonly missing?: string | undefined
+  /** Why the helper that it calls is not for this program, where that is what the log complains of. */
+  readonly hint?: string | undefined
   /** The log in UTF-8, at most 16 MiB: its end, where it was longer. */
   readonly logBytes: Uint8Array
   /** How many bytes of the log's beginning are not kept, at most. */
@@ -68,8 +70,9 @@ export class VerifierError extends Data.TaggedError("VerifierError")<Omit<Fields
     const location = this.location === undefined ? "" : ` (${this.location})`
     const missing = this.missing === undefined ? "" : `. This kernel lacks what it needs (${this.missing})`
     const reason = this.reason === "" ? errnoDescription(this.errno) : cut(this.reason)
+    const hint = this.hint === undefined ? "" : `. ${this.hint}`
     const verdict = `the verifier rejected program "${this.program}"${at}${location}: ` +
-      `${this.code}, ${reason}${missing}`
+      `${this.code}, ${reason}${missing}${hint}`
     const { isAll, lines } = lastLines(this.logBytes)
     if (lines.length === 0) return verdict
     const kept = size(this.logBytes.length)

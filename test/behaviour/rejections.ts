@@ -27,6 +27,8 @@ interface Case {
   /** In the kernel's words. */
   readonly reason: RegExp
   readonly instruction?: number
+  /** What the error says beyond the kernel's words. */
+  readonly hint?: RegExp
 }
 
 /** What the verifier rejects, of the kinds that people write. */
@@ -36,6 +38,22 @@ const wrong: ReadonlyArray<Case> = [
     body: [Asm.mov("r0", "r5"), Asm.exit()],
     reason: /R5 !read_ok/,
     instruction: 0
+  },
+  {
+    name: "a helper that is not for the type of program",
+    type: "xdp",
+    body: [Asm.call("probe_read_user"), ...end],
+    reason: /unknown func|cannot use helper/,
+    instruction: 0,
+    hint: /^`probe_read_user` is not for xdp programs, but for kprobe, tracepoint, /
+  },
+  {
+    name: "another helper that is not for the type of program",
+    type: "xdp",
+    body: [Asm.call("get_socket_cookie"), ...end],
+    reason: /unknown func|cannot use helper/,
+    instruction: 0,
+    hint: /^`get_socket_cookie` is not for xdp programs/
   },
   { name: "no result", body: [Asm.exit()], reason: /R0 !read_ok/, instruction: 0 },
   {
@@ -286,6 +304,10 @@ export const rejections = (test: Test): void => {
         const error = yield* Effect.flip(load(each))
         expect(error._tag).toBe("VerifierError")
         expect(error).toHaveProperty("log", expect.stringMatching(each.reason))
+        if (each.hint !== undefined) {
+          expect(error).toMatchObject({ hint: expect.stringMatching(each.hint) })
+          expect(error.message).toMatch(`. ${(error as { readonly hint?: string }).hint}`)
+        }
         if (each.instruction !== undefined) expect(error).toMatchObject({ instruction: each.instruction })
       }))
   }

@@ -1,5 +1,6 @@
 // BPF_PROG_LOAD, and what its log costs: the first load has none, since a log slows the verifier; a rejected program is
 // loaded once more, with one.
+import { whyRefused } from "./refusedHelper.ts"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -107,14 +108,16 @@ export const loadProgram = (
     const explain = (error: number, log: VerifierLog): VerifierError => {
       const { lines } = lastLines(log.logBytes)
       const instruction = failingInstruction(lines)
+      const reason = reasonOf(lines)
       return new VerifierError({
         ...log,
         program: spec.name,
         errno: error,
-        reason: reasonOf(lines),
+        reason,
         instruction,
         location: locationOf(program, instruction),
-        missing: instruction === undefined ? undefined : poisoned.get(instruction)?.message
+        missing: instruction === undefined ? undefined : poisoned.get(instruction)?.message,
+        hint: whyRefused(spec, bytes, instruction, reason, kernel.version)
       })
     }
 

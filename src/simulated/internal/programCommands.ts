@@ -1,6 +1,7 @@
 // BPF_PROG_LOAD, with its log (kernel/bpf/syscall.c).
 import { errno } from "../../abi/errno.ts"
 import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
+import { isGplCompatible } from "../../spec/license.ts"
 import { pseudo, WIDE_LOAD } from "../../isa/opcodes.ts"
 import { type Attr, isName } from "./attr.ts"
 import { check, type Rejection } from "./check.ts"
@@ -53,18 +54,6 @@ const readLicense = (state: KernelState, address: bigint): string => {
   const end = bytes.indexOf(0)
   return new TextDecoder().decode(bytes.slice(0, end < 0 ? bytes.length : end))
 }
-
-/** include/linux/license.h */
-const gplCompatible: ReadonlySet<string> = new Set([
-  "GPL",
-  "GPL v2",
-  "GPL and additional rights",
-  "Dual BSD/GPL",
-  "Dual MIT/GPL",
-  "Dual MPL/GPL"
-])
-
-export const isGplCompatible = (license: string): boolean => gplCompatible.has(license)
 
 /** BPF_LOG_LEVEL2 */
 const TELLS_INSTRUCTIONS = 2
