@@ -42,10 +42,10 @@ const wrong: ReadonlyArray<Case> = [
   {
     name: "a helper that is not for the type of program",
     type: "xdp",
-    body: [Asm.call("probe_read_user"), ...end],
+    body: [Asm.call("get_stackid"), ...end],
     reason: /unknown func|cannot use helper/,
     instruction: 0,
-    hint: /^`probe_read_user` is not for xdp programs, but for kprobe, tracepoint, /
+    hint: /^`get_stackid` is not for xdp programs, but for kprobe, tracepoint, /
   },
   {
     name: "another helper that is not for the type of program",
