@@ -27,7 +27,7 @@ import { deferredStream } from "../effect/onDemand.ts"
 import type { ProgramType } from "../abi/names.ts"
 import { acquireById, listById } from "../bpf/objectIds.ts"
 import { acquirePinned, pinObject } from "../bpf/pins.ts"
-import { type Handle, isHandle, openFd, subjectOf } from "../kernel/handle.ts"
+import { isHandle, openFd, subjectOf } from "../kernel/handle.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor } from "../kernel/systemCall.ts"
@@ -35,33 +35,11 @@ import { checkInteger } from "../kernel/validate.ts"
 import type { Program } from "../program/Program.ts"
 import { type AttachError, NotSupported } from "./AttachError.ts"
 import { toAttachError } from "./internal/attaching.ts"
-import { fromDescriptor, holdingOf, linkHandles } from "./internal/holding.ts"
+import { fromDescriptor, holdingOf, type Link, linkHandles } from "./internal/holding.ts"
 import { checkIsLink, type Info, readInfo } from "./internal/linkInfo.ts"
 
+export type { Holder, Link } from "./internal/holding.ts"
 export type { Info, LinkType } from "./internal/linkInfo.ts"
-
-const TypeId = "~effect-ebpf/Link"
-
-/**
- * What holds an attachment: a link; a perf event, on kernels before 5.15; or the target itself, which has no descriptor
- * for it.
- */
-export type Holder = "link" | "perf_event" | "target"
-
-/**
- * A program of a type that is attached. `fd` is -1 once its scope has closed, and always where the target holds it. It
- * prints as `tracepoint program "on_exec" at tracepoint sched/sched_process_exec, id 7, fd 12`.
- */
-export interface Link<out T extends ProgramType = ProgramType> extends Handle {
-  readonly [TypeId]: typeof TypeId
-  readonly holder: Holder
-  /** The type of its program; `undefined` for links that were opened, as the kernel tells no more than `Info.programId`. */
-  readonly type: T | undefined
-  /** The program that was attached, as errors have it: `xdp program "pass"`. */
-  readonly program: string
-  /** What it is attached to: `tracepoint sched/sched_process_exec`. */
-  readonly target: string
-}
 
 /** True for attachments. */
 export const isLink = (value: unknown): value is Link => isHandle(linkHandles.link, value)

@@ -27,10 +27,10 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { deferredStream } from "../effect/onDemand.ts"
-import type { AttachType, ProgramType } from "../abi/names.ts"
+import type { ProgramType } from "../abi/names.ts"
 import type * as Btf from "../btf/Btf.ts"
 import * as Asm from "../isa/Asm.ts"
-import { type Handle, isHandle, openFd } from "../kernel/handle.ts"
+import { isHandle, openFd } from "../kernel/handle.ts"
 import { allOrNothing } from "../kernel/systemCall.ts"
 import { listById } from "../bpf/objectIds.ts"
 import { pinObject } from "../bpf/pins.ts"
@@ -43,7 +43,7 @@ import type { RelocationError } from "../relocate/Relocation.ts"
 import type { AttachTypeOf, TestRunnable } from "../spec/ProgramKind.ts"
 import type { ProgramSpec } from "../spec/ProgramSpec.ts"
 import { attachmentOf, checkKind, needsBtf } from "./internal/attachTo.ts"
-import { describe, handle, programHandles } from "./internal/handle.ts"
+import { describe, handle, type Program, programHandles } from "./internal/handle.ts"
 import { type Info, openByFd, openById, openByPath, readInfo } from "./internal/info.ts"
 import { loadProgram } from "./internal/load.ts"
 import { findMaps, type MapReference, withMaps } from "./internal/maps.ts"
@@ -51,25 +51,9 @@ import { runTest, type TestRunInput, type TestRunResult } from "./internal/testR
 import type { VerifierError } from "./VerifierError.ts"
 
 export type { TestRunnable } from "../spec/ProgramKind.ts"
+export type { Program } from "./internal/handle.ts"
 export type { Info } from "./internal/info.ts"
 export type { TestRunInput, TestRunResult } from "./internal/testRun.ts"
-
-const TypeId = "~effect-ebpf/Program"
-
-/**
- * A loaded program of a type, made for an attach type (`undefined` for types without). `fd` is -1 once the scope that it
- * was loaded in has closed. It prints as `xdp program "pass", id 7, fd 12`.
- */
-export interface Program<
-  out T extends ProgramType = ProgramType,
-  out A extends AttachType | undefined = AttachTypeOf<T>
-> extends Handle {
-  readonly [TypeId]: typeof TypeId
-  readonly type: T
-  readonly name: string
-  /** What it was loaded for. The kernel does not tell it: for programs that were opened, it is what the caller said. */
-  readonly attachType: A
-}
 
 /** True for programs. */
 export const isProgram = (value: unknown): value is Program => isHandle(programHandles, value)

@@ -10,8 +10,7 @@ import { SystemCallError } from "../../kernel/KernelError.ts"
 import { withLocalScope } from "../../kernel/systemCall.ts"
 import type { Program } from "../../program/Program.ts"
 import { AlreadyAttached, AttachError, type Reason } from "../AttachError.ts"
-import type { Link } from "../Link.ts"
-import { type About, about } from "./holding.ts"
+import { type About, about, type Link } from "./holding.ts"
 
 /** What an attach function works with. */
 export interface Attaching<T extends ProgramType> {

@@ -4,22 +4,43 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { ProgramType } from "../../abi/names.ts"
 import { detachLink, updateLink } from "../../bpf/links.ts"
-import { type HandleKind, handleOf, subjectOf } from "../../kernel/handle.ts"
+import { type Handle, type HandleKind, handleOf, subjectOf } from "../../kernel/handle.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
 import type { Descriptor } from "../../kernel/systemCall.ts"
 import type { Program } from "../../program/Program.ts"
 import { NotSupported, type Reason } from "../AttachError.ts"
-import type { Holder, Link } from "../Link.ts"
 
-const typeId = "~effect-ebpf/Link"
+const TypeId = "~effect-ebpf/Link"
+
+/**
+ * What holds an attachment: a link; a perf event, on kernels before 5.15; or the target itself, which has no descriptor
+ * for it.
+ */
+export type Holder = "link" | "perf_event" | "target"
+
+/**
+ * A program of a type that is attached. `fd` is -1 once its scope has closed, and always where the target holds it. It
+ * prints as `tracepoint program "on_exec" at tracepoint sched/sched_process_exec, id 7, fd 12`.
+ */
+export interface Link<out T extends ProgramType = ProgramType> extends Handle {
+  readonly [TypeId]: typeof TypeId
+  readonly holder: Holder
+  /** The type of its program; `undefined` for links that were opened, as the kernel tells no more than `Info.programId`. */
+  readonly type: T | undefined
+  /** The program that was attached, as errors have it: `xdp program "pass"`. */
+  readonly program: string
+  /** What it is attached to: `tracepoint sched/sched_process_exec`. */
+  readonly target: string
+}
+
 const closed = "The scope that the program was attached in has closed"
 
 /** Handles of attachments by what holds them. */
 export const linkHandles: { readonly [H in Holder]: HandleKind } = {
-  link: { typeId, closed, idLine: "link_id" },
-  perf_event: { typeId, closed },
-  target: { typeId, closed }
+  link: { typeId: TypeId, closed, idLine: "link_id" },
+  perf_event: { typeId: TypeId, closed },
+  target: { typeId: TypeId, closed }
 }
 
 /** What can be done with an attachment, beside what a descriptor alone allows. */

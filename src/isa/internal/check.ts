@@ -1,5 +1,4 @@
 // What is wrong with one instruction, as far as it can be seen without the kernel.
-import type { Instruction } from "../Instruction.ts"
 import { cureOf, immediateRange, INT16, INT32, type Range } from "../immediates.ts"
 import { atomics, classes, fields, modes, pseudo, WIDE_LOAD } from "../opcodes.ts"
 
@@ -18,6 +17,16 @@ export const fault = (expected: string, actual: string, cure?: string): Fault =>
   actual,
   cure
 })
+
+/** What is looked at of an instruction. */
+interface Parts {
+  readonly opcode: number
+  readonly dst: number
+  readonly src: number
+  readonly offset: number
+  readonly immediate: number | bigint
+  readonly fault?: Fault | undefined
+}
 
 /** A fault as the two parts of an error. */
 export const describeFault = ({ actual, cure, expected, operand }: Fault) => ({
@@ -38,7 +47,7 @@ export const show = (value: unknown): string => {
 export const isBetween = (value: unknown, [minimum, maximum]: Range): value is number =>
   Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum
 
-const wideFault = (i: Instruction): Fault | undefined => {
+const wideFault = (i: Parts): Fault | undefined => {
   if (typeof i.immediate !== "bigint") return fault("a bigint, for lddw", typeof i.immediate)
   if (i.immediate >= -(2n ** 63n) && i.immediate < 2n ** 64n) return undefined
   return i.src === pseudo.BPF_PSEUDO_MAP_VALUE
@@ -46,7 +55,7 @@ const wideFault = (i: Instruction): Fault | undefined => {
     : fault("an immediate of 64 bits", String(i.immediate))
 }
 
-const immediateFault = (i: Instruction): Fault | undefined => {
+const immediateFault = (i: Parts): Fault | undefined => {
   if (i.opcode === WIDE_LOAD) return wideFault(i)
   if (typeof i.immediate !== "number") return fault("a number (lddw takes a bigint)", show(i.immediate))
   const range = immediateRange(i.opcode)
@@ -61,7 +70,7 @@ const MOST_REGISTER = 15
 const isUpTo = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
 
 /** What an instruction's bytes would not hold as it was given. */
-export const encodingFault = (i: Instruction): Fault | undefined => {
+export const encodingFault = (i: Parts): Fault | undefined => {
   if (i.fault !== undefined) return i.fault
   if (!isUpTo(i.opcode, 0xff)) return fault("an opcode from 0 to 255", show(i.opcode))
   if (!isUpTo(i.dst, MOST_REGISTER)) return fault("registers r0 to r10", show(i.dst))
@@ -70,14 +79,14 @@ export const encodingFault = (i: Instruction): Fault | undefined => {
   return immediateFault(i)
 }
 
-const atomicWrites = ({ dst, immediate, src }: Instruction): number | undefined => {
+const atomicWrites = ({ dst, immediate, src }: Parts): number | undefined => {
   if (immediate === atomics.BPF_LOAD_ACQ) return dst
   if (immediate === atomics.BPF_CMPXCHG) return 0
   return (Number(immediate) & atomics.BPF_FETCH) !== 0 ? src : undefined
 }
 
 /** The register that an instruction writes, other than by a call. */
-const written = (i: Instruction): number | undefined => {
+const written = (i: Parts): number | undefined => {
   switch (i.opcode & fields.CLASS) {
     case classes.BPF_ALU:
     case classes.BPF_ALU64:
@@ -95,7 +104,7 @@ const written = (i: Instruction): number | undefined => {
 const FRAME_POINTER = 10
 
 /** What is wrong with an instruction: with its numbers, or with what it does. */
-export const check = (i: Instruction): Fault | undefined => {
+export const check = (i: Parts): Fault | undefined => {
   const found = encodingFault(i)
   if (found !== undefined) return found
   const register = Math.max(i.dst, i.src)

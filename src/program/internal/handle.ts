@@ -1,12 +1,29 @@
 // Handles of programs.
 import type { AttachType, ProgramType } from "../../abi/names.ts"
-import { type HandleKind, handleOf } from "../../kernel/handle.ts"
+import { type Handle, type HandleKind, handleOf } from "../../kernel/handle.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
-import type { Program } from "../Program.ts"
 import type { Descriptor } from "../../kernel/systemCall.ts"
+import type { AttachTypeOf } from "../../spec/ProgramKind.ts"
+
+const TypeId = "~effect-ebpf/Program"
+
+/**
+ * A loaded program of a type, made for an attach type (`undefined` for types without). `fd` is -1 once the scope that it
+ * was loaded in has closed. It prints as `xdp program "pass", id 7, fd 12`.
+ */
+export interface Program<
+  out T extends ProgramType = ProgramType,
+  out A extends AttachType | undefined = AttachTypeOf<T>
+> extends Handle {
+  readonly [TypeId]: typeof TypeId
+  readonly type: T
+  readonly name: string
+  /** What it was loaded for. The kernel does not tell it: for programs that were opened, it is what the caller said. */
+  readonly attachType: A
+}
 
 export const programHandles: HandleKind = {
-  typeId: "~effect-ebpf/Program",
+  typeId: TypeId,
   closed: "The scope that the program was loaded in has closed",
   idLine: "prog_id"
 }

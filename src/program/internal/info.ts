@@ -9,8 +9,7 @@ import { acquireDescriptor, type Call, type Descriptor } from "../../kernel/syst
 import { checkInteger } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
-import type { Program } from "../Program.ts"
-import { handle } from "./handle.ts"
+import { handle, type Program } from "./handle.ts"
 
 /** What the kernel says of a program. Numbers that a kernel is too old to tell are 0. */
 export interface Info {
