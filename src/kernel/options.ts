@@ -1,5 +1,6 @@
 // Option objects as users pass them, also against the types: read by their own properties alone, every one checked, and a
 // word that is none of the options refused, since it would do nothing in silence.
+import * as Effect from "effect/Effect"
 import { InvalidArgument } from "./KernelError.ts"
 import { shown } from "./validate.ts"
 
@@ -63,3 +64,18 @@ export const readOptions = <O extends object>(what: string, given: unknown, chec
   }
   return options as O
 }
+
+/** As `readOptions`, with what it throws as a failure. */
+export const readingOptions = <O extends object>(
+  what: string,
+  given: unknown,
+  checks: Checks<O>
+): Effect.Effect<O, InvalidArgument> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(readOptions(what, given, checks))
+    } catch (error) {
+      if (error instanceof InvalidArgument) return Effect.fail(error)
+      throw error
+    }
+  })

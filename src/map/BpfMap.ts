@@ -31,6 +31,7 @@ import { listById } from "../bpf/objectIds.ts"
 import { pinObject } from "../bpf/pins.ts"
 import { allOrNothing } from "../kernel/systemCall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
+import { anInteger, type Checks, readingOptions } from "../kernel/options.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import { createMap } from "./internal/create.ts"
@@ -150,6 +151,14 @@ export const list: Stream.Stream<Info, SystemCallError, Kernel> = deferredStream
   )
 )
 
+/** How much is shown. */
+export interface DumpOptions {
+  /** The most entries; all unless given. */
+  readonly most?: number
+}
+
+const dumpChecks: Checks<DumpOptions> = { most: anInteger(0, Number.MAX_SAFE_INTEGER - 1) }
+
 /**
  * The whole map as text for people: one line that says what it is, and one for each entry, `key → value`. `most` entries
  * are shown, all unless given; that there are more is said.
@@ -158,19 +167,25 @@ export const list: Stream.Stream<Info, SystemCallError, Kernel> = deferredStream
  */
 export const dump = <K, V>(
   map: BpfMap & Pick<Iterate<K, V>, "entries">,
-  options?: { readonly most?: number }
-): Effect.Effect<string, IterationError, Kernel> =>
+  options?: DumpOptions
+): Effect.Effect<string, InvalidArgument | IterationError, Kernel> =>
   Effect.gen(function*() {
+    const { most = Number.MAX_SAFE_INTEGER } = yield* readingOptions("options of a dump", options, dumpChecks)
     const { id, keySize, maxEntries, valueSize } = yield* info(map)
-    const most = options?.most ?? Number.POSITIVE_INFINITY
-    const { runCollect, take } = streamModule()
-    const entries = yield* runCollect(take(map.entries, most + 1))
-    const shown = entries.slice(0, most)
-    const more = entries.length > shown.length
-    const head = `${describe(map.spec)}, id ${id}: keys of ${keySize} bytes, values of ${valueSize}, ` +
-      `${more ? `more than ${shown.length}` : shown.length} of ${maxEntries} entries`
-    const lines = shown.map(([key, value]) => `  ${Formatter.format(key)} → ${Formatter.format(value)}`)
-    return [head, ...lines, ...(more ? ["  …"] : [])].join("\n")
+    let text = ""
+    let shown = 0
+    let more = false
+    const { runForEachArray, take } = streamModule()
+    // Each page becomes text before the next is fetched: the event loop has its turns between them.
+    yield* runForEachArray(take(map.entries, most + 1), (entries) =>
+      Effect.sync(() => {
+        const page = entries.slice(0, most - shown)
+        shown += page.length
+        more = page.length < entries.length
+        for (const [key, value] of page) text += `\n  ${Formatter.format(key)} → ${Formatter.format(value)}`
+      }))
+    return `${describe(map.spec)}, id ${id}: keys of ${keySize} bytes, values of ${valueSize}, ` +
+      `${more ? `more than ${shown}` : shown} of ${maxEntries} entries${text}${more ? "\n  …" : ""}`
   })
 
 // ---------------------------------------------------------------- pinning and freezing
