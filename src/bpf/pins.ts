@@ -11,6 +11,24 @@ import { acquire, perform, pointToText } from "./command.ts"
 
 const folderOf = (path: string): string => path.includes("/") ? path.replace(/\/[^/]*$/, "") || "/" : "."
 
+const decoder = new TextDecoder()
+
+/** The effective user of this process. */
+const userOf = (kernel: KernelService): string => {
+  const status = kernel.files.read("/proc/self/status")
+  return /^Uid:\s+\d+\s+(\d+)/m.exec(typeof status === "number" ? "" : decoder.decode(status))?.[1] ?? "another"
+}
+
+/** Which permission a pin lacks for this user: a map that may only be read is opened with BPF_F_RDONLY. */
+const whyForbidden = (kernel: KernelService, path: string): string => {
+  const status = kernel.files.status(path)
+  const user = `this process is user ${userOf(kernel)}`
+  if (typeof status === "number") return `A folder on the way to ${path} may not be entered, and ${user}`
+  const { gid, mode, uid } = status
+  return `The file's mode is 0${mode.toString(8)}, it belongs to user ${uid} and group ${gid}, and ${user}: ` +
+    `open it with the flag BPF_F_RDONLY if it may be read and not written, or have its mode changed (chmod)`
+}
+
 /** The kernel answers EPERM, EINVAL or EACCES for a path in another file system: say that, where it is so. */
 const explained = (kernel: KernelService, path: string, error: SystemCallError): SystemCallError => {
   if (error.errno === errno.EEXIST) {
@@ -22,7 +40,7 @@ const explained = (kernel: KernelService, path: string, error: SystemCallError):
   if (type >= 0 && type !== magic.BPF_FS_MAGIC) {
     return new SystemCallError({ ...error, hint: `${folder} is in no BPF file system: see BpfFs.ensure` })
   }
-  return error
+  return error.errno === errno.EACCES ? new SystemCallError({ ...error, hint: whyForbidden(kernel, path) }) : error
 }
 
 const checked = <A, E, R>(path: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidArgument, R> =>

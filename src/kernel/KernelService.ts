@@ -37,6 +37,14 @@ export interface PerfCalls {
   readonly ioctl: (fd: number, request: number, argument: number | Block) => number
 }
 
+/** Who may do what with a file. */
+export interface FileStatus {
+  /** The permissions, the lower 12 bits of `st_mode`. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+}
+
 /** Descriptors, whatever they are of; files, mounts and what is mapped. */
 export interface FileCalls {
   readonly close: (fd: number) => number
@@ -58,6 +66,8 @@ export interface FileCalls {
   readonly unlink: (path: string) => number
   /** `statfs(2)`: the magic number of the file system that a path lies in, as `include/uapi/linux/magic.h` has it. */
   readonly fileSystemType: (path: string) => number
+  /** `stat(2)`, for the words after a refusal. */
+  readonly status: (path: string) => FileStatus | number
   /** `fsopen(2)`: a context for a new mount of a file system by its type's name. Kernel 5.2. */
   readonly fsopen: (type: string) => number
   /** `fsconfig(2)` with a `fsconfig_command` that takes no key or value. */

@@ -42,6 +42,7 @@ const files: Rows<FileCalls> = {
   mkdir: { name: "mkdir" },
   unlink: { name: "unlink", releases: true },
   fileSystemType: { name: "statfs" },
+  status: { name: "stat" },
   fsopen: { name: "fsopen", gives: "descriptor" },
   fsconfig: { name: "fsconfig" },
   fsmount: { name: "fsmount", gives: "descriptor" },

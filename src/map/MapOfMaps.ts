@@ -28,12 +28,12 @@ import { errno } from "../abi/errno.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, type LayoutError, u32 } from "../layout/Layout.ts"
-import { type BpfMap, type DefineOptions, type Definition, fromId } from "./BpfMap.ts"
+import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { commonSpec, create, define as defineMap, fromId, whyUnlike } from "./internal/open.ts"
 import { acquireSlots, fdOf, type ReadableSlots, type Slots } from "./internal/slots.ts"
 import type { MapMismatch } from "./MapError.ts"
-import type { Iterate } from "./MapOperations.ts"
+import type { Iterate, UpdateOptions } from "./MapOperations.ts"
 
 /** A map of maps of this process, whose inner maps are `M`s. `ids` pairs keys with the ids of inner maps. */
 export interface MapOfMaps<
@@ -67,7 +67,7 @@ const defineKind = <K, M extends BpfMap, const T extends "array_of_maps" | "hash
     (opened) =>
       Effect.map(acquireSlots(opened, key, u32, (map: M) => fdOf(map)), ({ keyed, slots }) => {
         const open = (id: number) =>
-          fromId(inner, id).pipe(
+          fromId(inner, id, "as the kernel holds inner maps").pipe(
             Effect.provideService(Kernel, opened.kernel),
             Effect.asSome,
             // It was replaced since, and is gone.
@@ -79,6 +79,16 @@ const defineKind = <K, M extends BpfMap, const T extends "array_of_maps" | "hash
         return extend(opened.map, {
           inner,
           ...slots,
+          update: (k: K, map: M, updateOptions?: UpdateOptions) =>
+            Effect.catchIf(
+              slots.update(k, map, updateOptions),
+              (error): error is SystemCallError => error instanceof SystemCallError && error.errno === errno.EINVAL,
+              (error) =>
+                Effect.flatMap(
+                  whyUnlike(opened.kernel, inner.spec, map.fd),
+                  (hint) => Effect.fail(hint === undefined ? error : new SystemCallError({ ...error, hint }))
+                )
+            ),
           lookupId: keyed.lookup,
           lookup: (k: K) =>
             Effect.flatMap(

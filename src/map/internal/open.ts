@@ -73,9 +73,14 @@ export const create = <M extends BpfMap>(
       )
   ))
 
-const { BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY } = bpf_map_create_flags
+const { BPF_F_INNER_MAP, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY } =
+  bpf_map_create_flags
 /** Flags that say nothing of what a map is: where its memory lies, and what the descriptor that made it might do. */
 const PASSING = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY
+
+/** What a descriptor is opened for: reading alone, writing alone, or `undefined` for both. */
+export const fileFlags = ({ flags }: Pick<MapSpec, "flags">): number | undefined =>
+  (flags & (BPF_F_RDONLY | BPF_F_WRONLY)) || undefined
 
 /** The flags that the kernel gives back of a map made with some. */
 const keptFlags = ({ flags, type }: MapSpec): number => {
@@ -87,14 +92,28 @@ const keptFlags = ({ flags, type }: MapSpec): number => {
 const keptEntries = ({ possibleCpus }: KernelService, { flags, maxEntries }: MapSpec): number =>
   (flags & BPF_F_NO_COMMON_LRU) === 0 ? maxEntries : Math.ceil(maxEntries / possibleCpus) * possibleCpus
 
-const differences = (kernel: KernelService, spec: MapSpec, info: Info): MapMismatch["differences"] => {
+/** How strictly a map is held to its definition. */
+type Strictness = "all" | "as the kernel holds inner maps"
+
+/** Kinds of which maps in a map of maps are all as long as the template (array_map_meta_equal(), xsk_map_meta_equal()). */
+const ofOneLength: ReadonlySet<MapKind> = new Set<MapKind>(["array", "xskmap"])
+
+const differences = (
+  kernel: KernelService,
+  spec: MapSpec,
+  info: Info,
+  strictness: Strictness
+): MapMismatch["differences"] => {
+  const kind = kindOf(spec.type)
+  const isInner = strictness !== "all"
+  const isFree = isInner && (!ofOneLength.has(kind) || (spec.flags & BPF_F_INNER_MAP) !== 0)
   const fields: ReadonlyArray<readonly [field: string, expected: number | string, actual: number | string]> = [
-    ["type", String(kindOf(spec.type)), String(info.kind)],
+    ["type", String(kind), String(info.kind)],
     ["keySize", spec.keySize, info.keySize],
     ["valueSize", spec.valueSize, info.valueSize],
-    ["maxEntries", keptEntries(kernel, spec), info.maxEntries],
+    ["maxEntries", isFree ? info.maxEntries : keptEntries(kernel, spec), info.maxEntries],
     ["flags", keptFlags(spec), info.flags & ~PASSING],
-    ["mapExtra", spec.mapExtra ?? info.mapExtra, info.mapExtra]
+    ["mapExtra", isInner ? info.mapExtra : spec.mapExtra ?? info.mapExtra, info.mapExtra]
   ]
   return fields.filter(([, expected, actual]) => expected !== actual).map(([field, expected, actual]) => ({
     field,
@@ -102,6 +121,21 @@ const differences = (kernel: KernelService, spec: MapSpec, info: Info): MapMisma
     actual: field === "flags" ? `0x${actual.toString(16)}` : String(actual)
   }))
 }
+
+/** Why the kernel does not take a map as the inner one of a map of maps, found after it refused. */
+export const whyUnlike = (
+  kernel: KernelService,
+  inner: MapSpec,
+  fd: number
+): Effect.Effect<string | undefined> =>
+  readInfo(kernel, fd, "the inner map").pipe(
+    Effect.map((info) => {
+      const wrong = differences(kernel, inner, info, "as the kernel holds inner maps")
+      return wrong.length === 0 ? undefined : `The inner maps are to be as the definition's \`inner\`: ` +
+        wrong.map(({ actual, expected, field }) => `${field} ${expected}, and this one has ${actual}`).join("; ")
+    }),
+    Effect.orElseSucceed(() => undefined)
+  )
 
 /** The error where something else than a map was found. */
 const noMap = (found: string): SystemCallError =>
@@ -125,12 +159,13 @@ const adopt = <M extends BpfMap>(
   kernel: KernelService,
   definition: Definition<M>,
   descriptor: Descriptor,
-  found: string
+  found: string,
+  strictness: Strictness = "all"
 ): Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
     yield* checkMap(kernel, descriptor.fd, found)
     const info = yield* readInfo(kernel, descriptor.fd, `the map ${found}`)
-    const wrong = differences(kernel, definition.spec, info)
+    const wrong = differences(kernel, definition.spec, info, strictness)
     if (wrong.length > 0) return yield* new MapMismatch({ found, differences: wrong })
     return yield* withDescriptor(kernel, definition, descriptor, { ...definition.spec, ...specOf(info) })
   })
@@ -144,19 +179,31 @@ export const openPinned = <M extends BpfMap>(
 ): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
   allOrNothing(Effect.gen(function*() {
     const kernel = yield* Kernel
-    return yield* adopt(kernel, definition, yield* acquirePinned(kernel, path), `pinned at ${path}`)
+    return yield* adopt(
+      kernel,
+      definition,
+      yield* acquirePinned(kernel, path, fileFlags(definition.spec)),
+      `pinned at ${path}`
+    )
   }))
 
 /** Opens a map by its id. */
 export const fromId = <M extends BpfMap>(
   definition: Definition<M>,
-  id: number
+  id: number,
+  strictness: Strictness = "all"
 ): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
   allOrNothing(Effect.gen(function*() {
     const invalid = checkInteger("id", id, 1, 0xffffffff)
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
-    return yield* adopt(kernel, definition, yield* acquireById(kernel, "map", id), `of id ${id}`)
+    return yield* adopt(
+      kernel,
+      definition,
+      yield* acquireById(kernel, "map", id, fileFlags(definition.spec)),
+      `of id ${id}`,
+      strictness
+    )
   }))
 
 /** Opens a map by a descriptor, of which a duplicate is made. */

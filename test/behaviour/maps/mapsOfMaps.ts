@@ -42,6 +42,30 @@ const run = (program: Parameters<typeof Program.testRun>[0]) =>
   Effect.map(Program.testRun(program, { data: new Uint8Array(64) }), ({ returnValue }) => returnValue)
 
 export const mapsOfMaps = (test: Test): void => {
+  test("inner maps are read back as strictly as the kernel takes them: their number of entries is their own", () =>
+    Effect.gen(function*() {
+      const outer = yield* MapOfMaps.make({ name: "tenants", inner: rules, maxEntries: 4 })
+      const large = yield* HashMap.make({ name: "large", key: Layout.u32, value: Layout.u64, maxEntries: 1024 })
+      yield* large.update(1, 10n)
+      yield* outer.update(0, large)
+      const found = Option.getOrThrow(yield* outer.lookup(0))
+      expect(yield* found.lookup(1)).toEqual(Option.some(10n))
+      expect(found.spec.maxEntries).toBe(1024)
+    }))
+
+  test("an inner map that does not fit is refused with what is different", () =>
+    Effect.gen(function*() {
+      const settings = ArrayMap.define({ name: "settings", value: Layout.u32, maxEntries: 4 })
+      const outer = yield* MapOfMaps.make({ name: "tenants", inner: settings, maxEntries: 4 })
+      const longer = yield* ArrayMap.make({ name: "longer", value: Layout.u32, maxEntries: 8 })
+      const error = yield* Effect.flip(outer.update(0, longer))
+      expect(error).toMatchObject({ _tag: "SystemCallError", code: "EINVAL" })
+      expect(error.message).toContain("maxEntries 4, and this one has 8")
+      const wider = yield* ArrayMap.make({ name: "wider", value: Layout.u64, maxEntries: 4 })
+      expect((yield* Effect.flip(outer.update(0, wider as never))).message).toContain("valueSize 4, and this one has 8")
+      expect(yield* outer.lookupId(0)).toEqual(Option.none())
+    }))
+
   for (const kind of ["array", "hash"] as const) {
     const makeOuter = kind === "array"
       ? MapOfMaps.make({ name: "tenants", inner: rules, maxEntries: 4 })

@@ -42,6 +42,7 @@ const recorded = () => {
       unmount: answer("files.unmount", 0),
       mkdir: answer("files.mkdir", 0),
       unlink: answer("files.unlink", 0),
+      status: answer("files.status", { mode: 0o600, uid: 0, gid: 0 }),
       fileSystemType: answer("files.fileSystemType", 11),
       pidfdOpen: answer("files.pidfdOpen", 10),
       watch: answer("files.watch", { arm: answer("arm", 0), close: answer("unwatch", undefined) })

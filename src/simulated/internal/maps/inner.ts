@@ -29,13 +29,16 @@ export const templateOf = (host: MapHost, fd: number): MapAttributes | number =>
   return outerOnly.has(map.attributes.type) ? -errno.ENOTSUPP : map.attributes
 }
 
-/** True if a map is as the template says (`bpf_map_meta_equal`, `array_map_meta_equal`). */
+/** Kinds that are all as long as the template; BPF_F_INNER_MAP, which arrays alone take, lifts that. */
+const ofOneLength: ReadonlySet<MapType> = new Set<MapType>(["array", "xskmap"])
+
+/** True if a map is as the template says (`bpf_map_meta_equal`, `array_map_meta_equal`, `xsk_map_meta_equal`). */
 const isLike = (template: MapAttributes, map: MapAttributes): boolean =>
   map.type === template.type &&
   map.keySize === template.keySize &&
   map.valueSize === template.valueSize &&
   map.flags === template.flags &&
-  (map.type !== "array" || (template.flags & BPF_F_INNER_MAP) !== 0 || map.maxEntries === template.maxEntries) &&
+  (!ofOneLength.has(map.type) || (template.flags & BPF_F_INNER_MAP) !== 0 || map.maxEntries === template.maxEntries) &&
   JSON.stringify(map.hidden) === JSON.stringify(template.hidden)
 
 /** The map of a descriptor that may be put into a map of maps, or `-errno`. */
