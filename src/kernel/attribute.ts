@@ -43,7 +43,7 @@ export const fill = <S extends StructLayout>(
 ): number => {
   block.bytes.fill(0)
   let end = 0
-  for (const name in values) {
+  for (const name of Object.keys(values)) { // none of Object.prototype's
     const value = values[name] as FieldValue | undefined
     const place = struct.fields[name]
     if (value === undefined || place === undefined) continue

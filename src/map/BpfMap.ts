@@ -35,6 +35,7 @@ import { anInteger, type Checks, readingOptions } from "../kernel/options.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import { createMap } from "./internal/create.ts"
+import { isFrozen, whyNotAllowed } from "./internal/fileState.ts"
 import { type BpfMap, closedError, describe as describeSpec, handleOf } from "./internal/handle.ts"
 import { type Info, readInfo } from "./internal/info.ts"
 import * as Open from "./internal/open.ts"
@@ -208,4 +209,14 @@ export const pin = (map: BpfMap, path: string): Effect.Effect<void, InvalidArgum
  * already, and ENOTSUPP or EPERM for kinds that cannot be frozen.
  */
 export const freeze = (map: BpfMap): Effect.Effect<void, SystemCallError, Kernel> =>
-  whenOpen(map, (kernel) => freezeMap(kernel, map.fd, { subject: describe(map.spec) }))
+  whenOpen(map, (kernel) =>
+    Effect.mapError(freezeMap(kernel, map.fd, { subject: describe(map.spec) }), (error) => {
+      const hint = isFrozen(kernel, map.fd)
+        ? "It is frozen already"
+        : error.errno === errno.EBUSY
+        ? "It is mapped for writing, or being written: close writable views first"
+        : error.errno === errno.EPERM
+        ? whyNotAllowed(kernel, map.fd, "write")
+        : undefined
+      return hint === undefined ? error : new SystemCallError({ ...error, hint })
+    }))

@@ -24,11 +24,11 @@ import { allOrNothing, type Descriptor } from "../kernel/systemCall.ts"
 import { checkInteger } from "../kernel/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import * as MapKinds from "../spec/MapKind.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import type { BpfMap, Definition } from "./BpfMap.ts"
 import { exactBytes, strideOf } from "./internal/codec.ts"
 import { extend, handleOf, type Opened } from "./internal/handle.ts"
-import { kindOf } from "./internal/info.ts"
 import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
 import { create, define as defineMap, specOfFound } from "./internal/open.ts"
 import { acquirePinned } from "../bpf/pins.ts"
@@ -36,16 +36,9 @@ import { acquirePinned } from "../bpf/pins.ts"
 /** A map of bytes of this process. Keys and values of another size than the map's are a `LayoutError`. */
 export interface BytesMap<T extends MapKind = MapKind> extends BpfMap<T>, Keyed<Uint8Array, Uint8Array> {}
 
-const PER_CPU: ReadonlySet<MapKind> = new Set([
-  "percpu_hash",
-  "percpu_array",
-  "lru_percpu_hash",
-  "percpu_cgroup_storage"
-])
-
 /** How much a lookup copies: for per-CPU kinds all CPUs' values, each rounded up to 8 bytes. */
 const valueBytes = ({ possibleCpus }: KernelService, { type, valueSize }: MapSpec): number =>
-  PER_CPU.has(kindOf(type)) ? strideOf(valueSize) * possibleCpus : valueSize
+  MapKinds.of(type)?.perCpu === true ? strideOf(valueSize) * possibleCpus : valueSize
 
 const acquire = <T extends MapKind>(opened: Opened<T>) =>
   Effect.map(

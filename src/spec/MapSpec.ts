@@ -2,11 +2,10 @@
  * A map as a value: what to create, before any kernel is asked. Specs are made by hand, by the definitions of the map
  * families (`HashMap.define` and its sisters hold one), or read from a compiled object.
  */
-import type { MapType } from "../abi/names.ts"
 import type { Layout } from "../layout/Layout.ts"
+import type { MapKind } from "./MapKind.ts"
 
-/** A kind of map: by bpftool's name, or by number for kinds newer than this library. */
-export type MapKind = MapType | number
+export type { MapKind } from "./MapKind.ts"
 
 /** The description of one map. Sizes are in bytes; 0 where a kind has no key or no value. */
 export interface MapSpec<T extends MapKind = MapKind> {

@@ -17,6 +17,7 @@ import { badInput } from "./maps/badInput.ts"
 import { mapFaults } from "./maps/faults.ts"
 import { lifecycle } from "./maps/lifecycle.ts"
 import { many } from "./maps/many.ts"
+import { refusals } from "./maps/refusals.ts"
 import { turns } from "./maps/turns.ts"
 import { reentry } from "./maps/reentry.ts"
 
@@ -24,6 +25,7 @@ export const maps = (test: Test): void => {
   describe("life and errors", () => lifecycle(test))
   describe("many entries at once", () => many(test))
   describe("turns of the event loop", () => turns(test))
+  describe("refusals", () => refusals(test))
   describe("user code amid operations", () => reentry(test))
   describe("hash tables", () => hash(test))
   describe("per-CPU maps", () => perCpu(test))

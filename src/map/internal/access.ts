@@ -8,12 +8,12 @@ import { aBoolean, type Checks, oneOf, readOptions } from "../../kernel/options.
 import { toError } from "../../kernel/systemCall.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
 import { LayoutError } from "../../layout/Layout.ts"
-import type { MapKind } from "../../spec/MapSpec.ts"
+import * as MapKind from "../../spec/MapKind.ts"
 import type { LookupOptions, UpdateMode, UpdateOptions } from "../MapOperations.ts"
 import type { Codec } from "./codec.ts"
 import { acquireElements, elementCall, type Elements, exclusively } from "./elements.ts"
+import { whyNotAllowed } from "./fileState.ts"
 import { closedError, describe, type Opened } from "./handle.ts"
-import { kindOf } from "./info.ts"
 
 /** An opened map, ready for calls. */
 export interface Access<K, V> extends Opened {
@@ -56,7 +56,7 @@ export const updateFlags = (options: UpdateOptions | undefined): number => {
   return (mode === undefined ? 0 : modes[mode]) | (lock === true ? bpf_map_update_flags.BPF_F_LOCK : 0)
 }
 
-/** The error of a refused operation on an element. */
+/** The error of a refused operation on elements. */
 export const refused = (
   access: Opened,
   command:
@@ -64,36 +64,48 @@ export const refused = (
     | "BPF_MAP_UPDATE_ELEM"
     | "BPF_MAP_DELETE_ELEM"
     | "BPF_MAP_LOOKUP_AND_DELETE_ELEM"
-    | "BPF_MAP_GET_NEXT_KEY",
+    | "BPF_MAP_GET_NEXT_KEY"
+    | "BPF_MAP_LOOKUP_BATCH"
+    | "BPF_MAP_LOOKUP_AND_DELETE_BATCH",
   result: number,
   options?: { readonly flags?: number; readonly features?: ReadonlyArray<FeatureName> }
 ): SystemCallError => {
   if (access.map.fd < 0) return closedError(access.map.spec) // by the user's code amid the operation
   const error = toError(access.kernel, elementCall(access, command, options?.features), result)
-  const hint = command === "BPF_MAP_UPDATE_ELEM" ? updateHint(access, error.errno, options?.flags ?? 0) : undefined
+  const hint = hintOf(access, command, error.errno, options?.flags ?? 0)
   return hint === undefined ? error : new SystemCallError({ ...error, hint })
 }
 
-/** Kinds whose keys are indices below `maxEntries`. */
-const indexed: ReadonlySet<MapKind> = new Set<MapKind>([
-  "array",
-  "percpu_array",
-  "prog_array",
-  "perf_event_array",
-  "cgroup_array",
-  "array_of_maps",
-  "devmap",
-  "cpumap",
-  "xskmap",
-  "sockmap",
-  "reuseport_sockarray"
+const writing: ReadonlySet<string> = new Set([
+  "BPF_MAP_UPDATE_ELEM",
+  "BPF_MAP_DELETE_ELEM",
+  "BPF_MAP_LOOKUP_AND_DELETE_ELEM",
+  "BPF_MAP_LOOKUP_AND_DELETE_BATCH"
 ])
+
+/** What a refusal means, where more can be told than by its number. */
+const hintOf = (access: Opened, command: string, number: number, flags: number): string | undefined => {
+  const { kernel, map } = access
+  if (number === errno.EPERM) {
+    const why = writing.has(command) ? whyNotAllowed(kernel, map.fd, "write") : undefined
+    return why ?? (command === "BPF_MAP_DELETE_ELEM" || command === "BPF_MAP_UPDATE_ELEM"
+      ? undefined
+      : whyNotAllowed(kernel, map.fd, "read"))
+  }
+  if (number === errno.EINVAL && (flags & bpf_map_update_flags.BPF_F_LOCK) !== 0) {
+    return MapKind.of(map.spec.type)?.holds.includes("spin_lock") === false
+      ? `lock: values of a ${map.spec.type} map hold no spin lock`
+      : "lock: the map's values have no spin lock that the kernel knows of. Put a Layout.spinLock into their struct, and " +
+        "make the map with btf: true"
+  }
+  return command === "BPF_MAP_UPDATE_ELEM" ? updateHint(access, number, flags) : undefined
+}
 
 /** What a refused update means: E2BIG is an index beyond an array's end, or a full map, as ENOSPC is for a trie. */
 const updateHint = ({ map: { spec } }: Opened, number: number, flags: number): string | undefined => {
   const { maxEntries, type } = spec
-  if (number === errno.E2BIG || (number === errno.ENOSPC && kindOf(type) === "lpm_trie")) {
-    return indexed.has(kindOf(type))
+  if (number === errno.E2BIG || (number === errno.ENOSPC && MapKind.nameOf(type) === "lpm_trie")) {
+    return MapKind.of(type)?.keys === "index"
       ? `Indices of this map are below ${maxEntries}`
       : `The map is full: ${maxEntries} of ${maxEntries} entries`
   }

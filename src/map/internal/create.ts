@@ -1,20 +1,20 @@
 // BPF_MAP_CREATE, and what has to be there for it: BTF of its types, and a map as the template of inner ones.
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import { mapTypes } from "../../abi/names.ts"
 import { errno } from "../../abi/errno.ts"
 import { loadBtf } from "../../bpf/btf.ts"
 import * as bpf from "../../bpf/maps.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
 import { type Descriptor, withLocalScope } from "../../kernel/systemCall.ts"
-import { checkInteger, checkName } from "../../kernel/validate.ts"
+import { checkInteger, checkName, shown } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
-import { type InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { u32 } from "../../layout/Layout.ts"
+import { numberOf } from "../../spec/MapKind.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { describe } from "./handle.ts"
 import { checkRingSize } from "./ringSize.ts"
-import { featuresOf, hasMaxEntries, whyRefused } from "./requirements.ts"
+import { featuresOf, hasMaxEntries, whyNoNode, whyRefused } from "./requirements.ts"
 import { typeInfo } from "./typeInfo.ts"
 
 const UINT32_MAX = 0xffffffff
@@ -22,9 +22,16 @@ const UINT32_MAX = 0xffffffff
 const MOST_BYTES = 4 << 20
 const BPF_F_NUMA_NODE = 4
 
+const checkType = (type: MapKind): InvalidArgument | undefined => {
+  const number = numberOf(type)
+  return number !== undefined && Number.isInteger(number) && number >= 1 && number <= UINT32_MAX
+    ? undefined
+    : new InvalidArgument({ field: "type", expected: "a kind of map, by name or number", actual: shown(type) })
+}
+
 const check = (spec: MapSpec): InvalidArgument | undefined =>
   checkName("name", spec.name) ??
-    checkInteger("type", numberOf(spec.type), 1, UINT32_MAX) ??
+    checkType(spec.type) ??
     checkInteger("keySize", spec.keySize, 0, MOST_BYTES) ??
     checkInteger("valueSize", spec.valueSize, 0, MOST_BYTES) ??
     checkInteger("maxEntries", spec.maxEntries, hasMaxEntries(spec) ? 1 : 0, UINT32_MAX) ??
@@ -32,9 +39,6 @@ const check = (spec: MapSpec): InvalidArgument | undefined =>
     checkInteger("mapExtra", spec.mapExtra ?? 0, 0, Number.MAX_SAFE_INTEGER) ??
     checkInteger("numaNode", spec.numaNode ?? 0, 0, UINT32_MAX) ??
     (spec.inner === undefined ? undefined : check(spec.inner))
-
-/** A kind's number in `enum bpf_map_type`. */
-export const numberOf = (type: MapKind): number => typeof type === "number" ? type : mapTypes[type]
 
 /** The kernel wants BTF of a struct_ops map too, though the type that counts is its own: any will do. */
 const typesOf = ({ types, vmlinuxValueType }: MapSpec): MapSpec["types"] =>
@@ -52,10 +56,14 @@ const acquireTypes = (kernel: KernelService, spec: MapSpec) =>
       : { btf_fd: fd, btf_vmlinux_value_type_id: spec.vmlinuxValueType }
   })
 
-/** What the kernel did not like, where that can be told from the spec: EINVAL alone says nothing. */
-const explained = (spec: MapSpec, error: SystemCallError): SystemCallError => {
-  if (error.errno !== errno.EINVAL && error.errno !== errno.E2BIG) return error
-  const why = error.hint ?? whyRefused(spec)
+/** Answers of which the spec tells more than the kernel: a bare number says nothing. */
+const explainable: ReadonlySet<number> = new Set([errno.EINVAL, errno.E2BIG, errno.ENOMEM, errno.ENOTSUPP])
+
+/** What the kernel did not like, where that can be told. */
+const explained = (kernel: KernelService, spec: MapSpec, error: SystemCallError): SystemCallError => {
+  if (!explainable.has(error.errno)) return error
+  const why = error.hint ?? whyRefused(spec, error.errno) ??
+    (error.errno === errno.EINVAL ? whyNoNode(kernel, spec) : undefined)
   return why === undefined ? error : new SystemCallError({ ...error, hint: why })
 }
 
@@ -77,7 +85,7 @@ export const createMap = (
     // The kernel copies what it needs of the template: it may go as soon as the map is made.
     const inner = spec.inner === undefined ? undefined : yield* createMap(kernel, spec.inner)
     const created = bpf.createMap(kernel, {
-      map_type: numberOf(spec.type),
+      map_type: numberOf(spec.type)!,
       key_size: spec.keySize,
       value_size: spec.valueSize,
       max_entries: spec.maxEntries,
@@ -88,5 +96,5 @@ export const createMap = (
       map_extra: spec.mapExtra === 0 ? undefined : spec.mapExtra,
       ...types
     }, { subject: describe(spec), features })
-    return yield* Effect.mapError(Scope.provide(created, owner), (error) => explained(spec, error))
+    return yield* Effect.mapError(Scope.provide(created, owner), (error) => explained(kernel, spec, error))
   }))

@@ -10,7 +10,7 @@ import type { SystemCallError } from "../../kernel/KernelError.ts"
 import type { MapSpec } from "../../spec/MapSpec.ts"
 import { strideOf } from "./codec.ts"
 import { describe, type Opened } from "./handle.ts"
-import { kindOf } from "./info.ts"
+import { nameOf } from "../../spec/MapKind.ts"
 
 /**
  * The blocks of one map, and its calls. The caller fills `key` and `value` first, and makes sure that nobody else does
@@ -31,7 +31,7 @@ export interface Elements extends ElementCalls {
 
 /** Of a kind that is not known here the kernel may copy a value for each CPU: there is room for that. */
 const valueBytes = ({ possibleCpus }: KernelService, { type, valueSize }: MapSpec, size: number): number =>
-  typeof kindOf(type) === "number" ? Math.max(size, strideOf(valueSize) * possibleCpus) : size
+  typeof nameOf(type) === "number" ? Math.max(size, strideOf(valueSize) * possibleCpus) : size
 
 /**
  * Prepares a map's memory, which is freed with the scope. A map without keys (a queue) has a null key pointer. Sizes

@@ -1,9 +1,9 @@
 // What the kernel tells of a map, by its descriptor or its id.
 import type * as Effect from "effect/Effect"
-import { type MapType, mapTypes } from "../../abi/names.ts"
 import { readObjectInfo } from "../../bpf/objectInfo.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
+import { nameOf } from "../../spec/MapKind.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 
 /** What the kernel says of a map. */
@@ -25,21 +25,12 @@ export interface Info {
   readonly mapExtra: number
 }
 
-/** Old spellings of a number (`cgroup_storage_deprecated`) stand before the current one in the enum, which stays. */
-const kinds = new Map<number, MapType>((Object.keys(mapTypes) as Array<MapType>).map((name) => [mapTypes[name], name]))
-
-/** A kind's name, also by its number; the number for one that is not known here. */
-export const kindOf = (type: MapKind): MapKind => {
-  const number = typeof type === "number" ? type : mapTypes[type]
-  return kinds.get(number) ?? number
-}
-
 /** Reads the info of a descriptor that is known to be a map's. */
 export const readInfo = (kernel: KernelService, fd: number, subject: string): Effect.Effect<Info, SystemCallError> =>
   readObjectInfo(kernel, "map", { fd, subject }, ({ number, text }) => ({
     id: number("id"),
     type: number("type"),
-    kind: kindOf(number("type")),
+    kind: nameOf(number("type")),
     name: text("name"),
     keySize: number("key_size"),
     valueSize: number("value_size"),

@@ -2,12 +2,14 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
+import { errno } from "../../abi/errno.ts"
 import { mman } from "../../abi/os.ts"
 import { acquireMapping } from "../../kernel/systemCall.ts"
 import { checkInteger } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
-import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
+import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import type { Layout } from "../../layout/Layout.ts"
+import { whyNotAllowed } from "./fileState.ts"
 import { strideOf } from "./codec.ts"
 import { type BpfMap, closedError, describe } from "./handle.ts"
 
@@ -119,12 +121,21 @@ export const acquireView = <V>(
     }
     const stride = strideOf(layout.size)
     const length = Math.ceil((stride * maxEntries) / kernel.pageSize) * kernel.pageSize
-    const mapping = yield* acquireMapping(kernel, describe(map.spec), {
-      fd: map.fd,
-      length,
-      protection: isReadonly ? mman.PROT_READ : mman.PROT_READ | mman.PROT_WRITE,
-      offset: 0
-    })
+    const mapping = yield* Effect.mapError(
+      acquireMapping(kernel, describe(map.spec), {
+        fd: map.fd,
+        length,
+        protection: isReadonly ? mman.PROT_READ : mman.PROT_READ | mman.PROT_WRITE,
+        offset: 0
+      }),
+      (error) => {
+        const forbidden = error.errno === errno.EPERM || error.errno === errno.EACCES
+        const hint = forbidden && !isReadonly ? whyNotAllowed(kernel, map.fd, "write") : undefined
+        return hint === undefined
+          ? error
+          : new SystemCallError({ ...error, hint: `${hint}. Map it with readonly: true` })
+      }
+    )
     const { buffer } = mapping
     const readWhole = wholeReader(layout, buffer, () => closedError(map.spec))
     // What a codec rejects half-way must not be in the map: values are encoded aside, and moved whole.

@@ -8,11 +8,12 @@ import { acquireDescriptor, allOrNothing, type Descriptor, readFile } from "../.
 import { checkInteger } from "../../kernel/validate.ts"
 import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
+import * as MapKinds from "../../spec/MapKind.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import { MapMismatch } from "../MapError.ts"
 import { createMap } from "./create.ts"
 import { type BpfMap, handleOf, type Opened } from "./handle.ts"
-import { type Info, kindOf, readInfo, specOf } from "./info.ts"
+import { type Info, readInfo, specOf } from "./info.ts"
 import { acquirePinned } from "../../bpf/pins.ts"
 
 /**
@@ -95,18 +96,15 @@ const keptEntries = ({ possibleCpus }: KernelService, { flags, maxEntries }: Map
 /** How strictly a map is held to its definition. */
 type Strictness = "all" | "as the kernel holds inner maps"
 
-/** Kinds of which maps in a map of maps are all as long as the template (array_map_meta_equal(), xsk_map_meta_equal()). */
-const ofOneLength: ReadonlySet<MapKind> = new Set<MapKind>(["array", "xskmap"])
-
 const differences = (
   kernel: KernelService,
   spec: MapSpec,
   info: Info,
   strictness: Strictness
 ): MapMismatch["differences"] => {
-  const kind = kindOf(spec.type)
+  const kind = MapKinds.nameOf(spec.type)
   const isInner = strictness !== "all"
-  const isFree = isInner && (!ofOneLength.has(kind) || (spec.flags & BPF_F_INNER_MAP) !== 0)
+  const isFree = isInner && (MapKinds.of(kind)?.inner !== "as long" || (spec.flags & BPF_F_INNER_MAP) !== 0)
   const fields: ReadonlyArray<readonly [field: string, expected: number | string, actual: number | string]> = [
     ["type", String(kind), String(info.kind)],
     ["keySize", spec.keySize, info.keySize],

@@ -4,15 +4,15 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
 import { acquireBatchCalls } from "../../bpf/elements.ts"
-import { acquireBlock, type Call, toError } from "../../kernel/systemCall.ts"
+import { acquireBlock } from "../../kernel/systemCall.ts"
 import type { Block } from "../../kernel/Kernel.ts"
 import { SystemCallError } from "../../kernel/KernelError.ts"
-import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
+import * as MapKind from "../../spec/MapKind.ts"
+import type { MapSpec } from "../../spec/MapSpec.ts"
 import { IterationAborted } from "../MapError.ts"
 import { type Access, assertLive, lacksBatches, refused } from "./access.ts"
 import { exclusively } from "./elements.ts"
 import { describe } from "./handle.ts"
-import { kindOf } from "./info.ts"
 import { entriesInTurn } from "./turns.ts"
 
 /** Entries of a map, in the memory of its walk. There may be none, and more to come. */
@@ -42,21 +42,6 @@ const mostEntries = ({ maxEntries }: MapSpec): number => maxEntries === 0 ? Numb
 /** A page is what is decoded in one turn of the event loop; its memory is held while a consumer is slow. */
 const capacityOf = ({ key, map, value }: Access<any, any>, most: number): number =>
   Math.max(1, Math.min(mostEntries(map.spec), Math.max(FEWEST, entriesInTurn(key.size + value.size, most))))
-
-/**
- * Kinds that are walked by batches, where there are any. In others the place of a walk is a key, of which the kernel knows
- * nothing when it is gone: a trie begins again at its first entry. And before 6.15 an empty slot of an array of maps ends
- * a batch with EINTR.
- */
-const walkedByBatches: ReadonlySet<MapKind> = new Set<MapKind>([
-  "hash",
-  "percpu_hash",
-  "lru_hash",
-  "lru_percpu_hash",
-  "hash_of_maps",
-  "array",
-  "percpu_array"
-])
 
 interface Buffers {
   readonly capacity: number
@@ -108,8 +93,7 @@ const byBatches = (access: Access<any, any>, { drains, most }: WalkOptions) =>
         })
       }
       if (result < 0 && result !== -errno.ENOENT) {
-        const what: Call = { call: "bpf", command, subject: describe(map.spec), features: ["batch"] }
-        return Effect.fail(toError(kernel, what, result))
+        return Effect.fail(refused(access, command, result, { features: ["batch"] }))
       }
       place = result < 0 ? "end" : "middle"
       const count = calls.count()
@@ -193,7 +177,7 @@ export const walk = (
 ): Effect.Effect<Walk, IterationAborted | SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
     if (!access.elements.isLive()) return yield* step(() => assertLive(access) as never)
-    if (access.batches === false || !walkedByBatches.has(kindOf(access.map.spec.type))) {
+    if (access.batches === false || MapKind.of(access.map.spec.type)?.walkedByBatches !== true) {
       return yield* byKeys(access, options)
     }
     const batches = yield* byBatches(access, options)

@@ -5,6 +5,7 @@ import { type MapType, mapTypes } from "../../abi/names.ts"
 import { type Attr, isName } from "./attr.ts"
 import { hiddenFields, type SimulatedBtf, sizeOf, typeOf } from "./btfObject.ts"
 import type { Access } from "./descriptors.ts"
+import * as MapKind from "../../spec/MapKind.ts"
 import type { Family, MapAttributes, MapParts, SimulatedMap } from "./maps.ts"
 import { families } from "./maps/families.ts"
 import {
@@ -30,21 +31,6 @@ export const accessOf = (flags: number): Access | number => {
 const typeNames = new Map(
   (Object.keys(families) as Array<MapType>).map((name) => [mapTypes[name], name])
 )
-
-/** Kinds of map whose keys and values must not be described (`map_check_no_btf`). */
-const withoutBtf: ReadonlySet<MapType> = new Set<MapType>([
-  "perf_event_array",
-  "stack_trace",
-  "cgroup_array",
-  "array_of_maps",
-  "hash_of_maps",
-  "sockmap",
-  "sockhash",
-  "devmap",
-  "devmap_hash",
-  "cpumap",
-  "xskmap"
-])
 
 const isIndex = (btf: SimulatedBtf, id: number): boolean => {
   const type = typeOf(btf, id)
@@ -80,7 +66,7 @@ const checkKeyType = (
     case "cgrp_storage":
       return isIndex(btf, btfKeyType) ? 0 : -errno.EINVAL
     default:
-      if (withoutBtf.has(type)) return -errno.ENOTSUPP
+      if (MapKind.of(type)?.btf === "refused") return -errno.ENOTSUPP // map_check_no_btf
       return btfKeyType === 0 ? -errno.EINVAL : 0
   }
 }
@@ -95,9 +81,7 @@ const checkBtf = (btf: SimulatedBtf, attributes: MapAttributes): number => {
   const hidden = hiddenFields(btf, btfValueType)
   if (hidden.length === 0) return 0
   if ((flags & BPF_F_RDONLY_PROG) !== 0) return -errno.EACCES
-  const takesTimers = ["hash", "lru_hash", "array"].includes(type)
-  const takesLocks = takesTimers && type !== "lru_hash" || type.endsWith("_storage") && !type.startsWith("percpu")
-  return hidden.every(({ kind }) => kind === "timer" ? takesTimers : takesLocks) ? 0 : -errno.EOPNOTSUPP
+  return hidden.every(({ kind }) => MapKind.of(type)?.holds.includes(kind)) ? 0 : -errno.EOPNOTSUPP
 }
 
 /** The attributes with what their BTF says, or `-errno`. */

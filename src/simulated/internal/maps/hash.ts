@@ -1,6 +1,7 @@
 // hash, lru_hash and their per-CPU forms, after kernel/bpf/hashtab.c.
 import { errno } from "../../../abi/errno.ts"
 import { bpf_map_update_flags } from "../../../abi/generated/enums.ts"
+import * as MapKind from "../../../spec/MapKind.ts"
 import type { ElementMap, Family, MapAttributes, MapHost, MapParts, SystemCallMap } from "../maps.ts"
 import { nextOf } from "./calls.ts"
 import {
@@ -23,8 +24,8 @@ const FLAGS = BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU | BPF_F_NUMA_NODE | ACCESS
 const ELEMENT_SIZE = 48
 const BUCKET_SIZE = 16
 
-const isPerCpu = ({ type }: MapAttributes): boolean => type === "percpu_hash" || type === "lru_percpu_hash"
-const isLru = ({ type }: MapAttributes): boolean => type === "lru_hash" || type === "lru_percpu_hash"
+const isPerCpu = ({ type }: MapAttributes): boolean => MapKind.of(type)?.perCpu === true
+const isLru = ({ type }: MapAttributes): boolean => MapKind.of(type)?.evicts === true
 
 /** `htab_map_alloc_check` */
 export const checkHash = (attributes: MapAttributes): number => {

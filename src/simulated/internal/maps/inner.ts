@@ -1,18 +1,8 @@
 // What the maps in a map of maps must be like, after kernel/bpf/map_in_map.c.
 import { errno } from "../../../abi/errno.ts"
-import type { MapType } from "../../../abi/names.ts"
+import * as MapKind from "../../../spec/MapKind.ts"
 import type { MapAttributes, MapHost, SimulatedMap } from "../maps.ts"
 import { BPF_F_INNER_MAP } from "./flags.ts"
-
-/** Kinds that cannot be in a map of maps: they have no `map_meta_equal`. */
-const outerOnly: ReadonlySet<MapType> = new Set<MapType>([
-  "prog_array",
-  "array_of_maps",
-  "hash_of_maps",
-  "cgroup_storage",
-  "percpu_cgroup_storage",
-  "struct_ops"
-])
 
 /** The map of a descriptor, or `-errno`. */
 export const mapOf = (host: MapHost, fd: number): SimulatedMap | number => {
@@ -26,11 +16,8 @@ export const templateOf = (host: MapHost, fd: number): MapAttributes | number =>
   const map = mapOf(host, fd)
   if (typeof map === "number") return map
   if (map.attributes.inner !== undefined) return -errno.EINVAL // one level only
-  return outerOnly.has(map.attributes.type) ? -errno.ENOTSUPP : map.attributes
+  return MapKind.of(map.attributes.type)?.inner === "never" ? -errno.ENOTSUPP : map.attributes
 }
-
-/** Kinds that are all as long as the template; BPF_F_INNER_MAP, which arrays alone take, lifts that. */
-const ofOneLength: ReadonlySet<MapType> = new Set<MapType>(["array", "xskmap"])
 
 /** True if a map is as the template says (`bpf_map_meta_equal`, `array_map_meta_equal`, `xsk_map_meta_equal`). */
 const isLike = (template: MapAttributes, map: MapAttributes): boolean =>
@@ -38,7 +25,8 @@ const isLike = (template: MapAttributes, map: MapAttributes): boolean =>
   map.keySize === template.keySize &&
   map.valueSize === template.valueSize &&
   map.flags === template.flags &&
-  (!ofOneLength.has(map.type) || (template.flags & BPF_F_INNER_MAP) !== 0 || map.maxEntries === template.maxEntries) &&
+  (MapKind.of(map.type)?.inner !== "as long" || (template.flags & BPF_F_INNER_MAP) !== 0 ||
+    map.maxEntries === template.maxEntries) &&
   JSON.stringify(map.hidden) === JSON.stringify(template.hidden)
 
 /** The map of a descriptor that may be put into a map of maps, or `-errno`. */
