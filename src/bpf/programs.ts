@@ -63,13 +63,16 @@ export interface TestRun {
   readonly cpu?: number | undefined
 }
 
-/** What a run left. */
+/** What a run left. Sizes are those that the kernel tells: what has more than the room for it is cut. */
 export interface TestRunOutcome {
   readonly returnValue: number
   /** In nanoseconds. */
   readonly duration: number
   readonly data: Uint8Array
+  readonly dataSize: number
+  /** Without room for it, the context that was passed, as the run left it: programs of type `syscall` write there. */
   readonly context: Uint8Array
+  readonly contextSize: number
 }
 
 /** A signal ends a repeated run between two of its runs. Starting all over would run the program too often. */
@@ -79,9 +82,9 @@ const roomFor = (kernel: KernelService, size: number | undefined) =>
   size === undefined ? Effect.undefined : acquireBlock(kernel, size)
 
 const cut = (block: Block | undefined, length: number): Uint8Array =>
-  block === undefined ? new Uint8Array(0) : block.bytes.slice(0, length)
+  block === undefined ? new Uint8Array(0) : block.bytes.slice(0, Math.min(length, block.size))
 
-/** BPF_PROG_TEST_RUN. Where a packet or context does not fit into the room for it, that is ENOSPC. */
+/** BPF_PROG_TEST_RUN. ENOSPC is an outcome where the kernel tells how much room a packet or context needs. */
 export const testRunProgram = (
   kernel: KernelService,
   input: TestRun,
@@ -91,13 +94,15 @@ export const testRunProgram = (
     const { context, contextRoom, data, dataRoom, repeat } = input
     const dataOut: Block | undefined = yield* roomFor(kernel, dataRoom)
     const contextOut: Block | undefined = yield* roomFor(kernel, contextRoom)
+    const contextIn: Block | undefined = yield* roomFor(kernel, context?.length)
+    if (context !== undefined) contextIn?.bytes.set(context)
     const { call, read } = yield* prepare(kernel, "BPF_PROG_TEST_RUN", {
       prog_fd: input.program,
       data_in: data && pointTo(data),
       data_size_in: data?.length,
       data_out: dataOut,
       data_size_out: dataRoom,
-      ctx_in: context && pointTo(context),
+      ctx_in: contextIn,
       ctx_size_in: context?.length,
       ctx_out: contextOut,
       ctx_size_out: contextRoom,
@@ -105,14 +110,21 @@ export const testRunProgram = (
       flags: input.flags,
       cpu: input.cpu
     })
+    const isTold = (): boolean => read("data_size_out") > (dataRoom ?? 0) || read("ctx_size_out") > (contextRoom ?? 0)
+    const once = (): number => {
+      const result = call()
+      return result === -errno.ENOSPC && isTold() ? 0 : result
+    }
     const what = callOf("BPF_PROG_TEST_RUN", purpose)
-    if (repeat === undefined || repeat === 1) yield* run(kernel, what, call)
-    else yield* runOnce(kernel, what, call, INTERRUPTED)
+    if (repeat === undefined || repeat === 1) yield* run(kernel, what, once)
+    else yield* runOnce(kernel, what, once, INTERRUPTED)
     return {
       returnValue: read("retval"),
       duration: read("duration"),
       data: cut(dataOut, read("data_size_out")),
-      context: cut(contextOut, read("ctx_size_out"))
+      dataSize: read("data_size_out"),
+      context: contextOut === undefined ? cut(contextIn, context?.length ?? 0) : cut(contextOut, read("ctx_size_out")),
+      contextSize: read("ctx_size_out")
     }
   }))
 

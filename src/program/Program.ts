@@ -128,13 +128,14 @@ const loadAny = (spec: ProgramSpec, options: LoadOptions) =>
   })
 
 /**
- * Runs a program in the kernel without attaching it, on the given packet or context; kernel 4.12, and 5.10 for raw
- * tracepoints.
+ * Runs a program in the kernel without attaching it, on the given packet or context; kernel 4.12, and later for some types
+ * (`ProgramKind`). What a program is given, and how large it may be, is said at `TestRunInput`.
  *
- * Packets must have at least 14 bytes, an Ethernet header. `repeat` runs it that often in one system call, which
- * raw tracepoints do not allow.
+ * `repeat` runs it that often in one system call. A packet may grow by 16 KiB, which is more than helpers let one
+ * grow at once; for one that grew further the program is run a second time, with more room.
  *
- * Fails with `InvalidArgument` for a bad `repeat`, and with `SystemCallError` if the kernel refuses.
+ * Fails with `InvalidArgument` for what a type of program cannot be given or misses, and with `SystemCallError` if the
+ * kernel refuses: EINVAL for a packet or context of a size or with fields that it does not take.
  */
 export const testRun = (
   program: Program<TestRunnable>,

@@ -8,6 +8,7 @@ import { programs } from "../behaviour/programs.ts"
 import { contexts } from "../behaviour/contexts.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
+import { testRuns } from "../behaviour/testRuns.ts"
 import { executeOnReal } from "../support/executions.ts"
 import { real } from "../support/kernels.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
@@ -20,6 +21,7 @@ describe("this machine's kernel", () => {
   describe("rejections", () => rejections(real))
   describe("links", () => links(real))
   describe("contexts", () => contexts(real))
+  describe("test runs", () => testRuns(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))

@@ -8,6 +8,7 @@ import { programs } from "../behaviour/programs.ts"
 import { contexts } from "../behaviour/contexts.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
+import { testRuns } from "../behaviour/testRuns.ts"
 import { simulated } from "../support/kernels.ts"
 import { executeOnSimulated, executeOnUnmounted } from "../support/executions.ts"
 
@@ -18,6 +19,7 @@ describe("the simulated kernel", () => {
   describe("rejections", () => rejections(simulated))
   describe("links", () => links(simulated))
   describe("contexts", () => contexts(simulated))
+  describe("test runs", () => testRuns(simulated))
   describe("failing calls of programs", () => programFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
   describe("faults", () => faults(executeOnSimulated))

@@ -44,12 +44,14 @@ const DIRECT: ReadonlySet<number> = new Set([
   programTypes.lwt_in,
   programTypes.lwt_out,
   programTypes.lwt_xmit,
-  programTypes.sk_skb
+  programTypes.sk_skb,
+  programTypes.flow_dissector
 ])
 
 /** The types whose packet begins with its Ethernet header; the others' begins behind it. */
 export const beginsAtLink = (type: number): boolean =>
-  type === programTypes.sched_cls || type === programTypes.sched_act || type === programTypes.xdp
+  type === programTypes.sched_cls || type === programTypes.sched_act || type === programTypes.xdp ||
+  type === programTypes.flow_dissector
 
 export class Packet {
   readonly kind: "xdp" | "skb"
@@ -58,6 +60,8 @@ export class Packet {
   readonly atLink: boolean
   /** How far bpf_xdp_adjust_head() has moved the first byte. */
   moved = 0
+  /** What lies beyond the first piece of a packet (XDP's frags, kernel 5.18): programs reach it by helpers alone. */
+  pieces = new Uint8Array(0)
   private before = new Uint8Array(0)
   readonly redirects: Array<Redirect> = []
   readonly clones: Array<{ readonly ifindex: number; readonly data: Uint8Array }> = []
@@ -95,6 +99,19 @@ export class Packet {
     return this.region.bytes
   }
 
+  /** The data with its further pieces. */
+  get whole(): Uint8Array {
+    return this.pieces.length === 0 ? this.data : new Uint8Array([...this.data, ...this.pieces])
+  }
+
+  /** Writes into the data and its further pieces; all of it must lie inside. */
+  write(offset: number, bytes: Uint8Array): void {
+    const { data } = this
+    const first = bytes.subarray(0, Math.max(0, data.length - offset))
+    data.set(first, Math.min(offset, data.length))
+    this.pieces.set(bytes.subarray(first.length), Math.max(0, offset - data.length))
+  }
+
   /** Moves the first byte (bpf_xdp_adjust_head); what is cut off is still there when it moves back. */
   moveHead(delta: number): void {
     const { data } = this
@@ -126,6 +143,11 @@ export class Packet {
   unmap(): void {
     this.memory.unmap(this.region)
     this.memory.unmap(this.context)
+  }
+
+  /** Lets a field of the context be a pointer to memory that the caller mapped. */
+  pointTo(field: number, region: Region): void {
+    this.pointers.set(field, addressOf(region))
   }
 
   private place(meta: Uint8Array, data: Uint8Array): Region {

@@ -1,6 +1,6 @@
 // BPF_PROG_TEST_RUN, with the rules of net/bpf/test_run.c for what goes in and what comes out.
 import { errno } from "../../abi/errno.ts"
-import { __sk_buff, bpf_attr_test, xdp_md } from "../../abi/generated/structs.ts"
+import { __sk_buff, bpf_attr_test, bpf_flow_keys, bpf_sk_lookup, xdp_md } from "../../abi/generated/structs.ts"
 import { programTypes } from "../../abi/names.ts"
 import { ProgramTrap } from "../ProgramTrap.ts"
 import type { Attr } from "./attr.ts"
@@ -20,6 +20,8 @@ const MOST_ARGUMENTS = 12 * 8
 const CHECKSUM_COMPLETE = 1 << 2
 const RUN_ON_CPU = 1 << 0
 const LOOPBACK = 1
+/** MAX_SKB_FRAGS */
+const MOST_PIECES = 17
 
 /** The program types' return values are 32-bit; the rest of r0 is lost. */
 const returnValue = (r0: bigint): number => Number(r0 & 0xffffffffn)
@@ -90,6 +92,13 @@ const packetType = (data: Uint8Array): number => {
   return data.subarray(0, 6).some((byte) => byte !== 0) ? OTHERHOST : 0
 }
 
+/** A packet has its IP header whole, where the Ethernet type says that it has one. */
+const leastFor = (data: Uint8Array): number => {
+  const [IPV4, IPV6] = [0x0800, 0x86dd]
+  const type = (data[12]! << 8) | data[13]!
+  return ETHERNET_HEADER + (type === IPV4 ? 20 : type === IPV6 ? 40 : 0)
+}
+
 const testSkb = (state: KernelState, program: SimulatedProgram, attr: Attr): number => {
   const length = attr.u32(f.data_size_in)
   if ((attr.u32(f.flags) & ~CHECKSUM_COMPLETE) !== 0 || attr.u32(f.cpu) !== 0 || attr.u32(f.batch_size) !== 0) {
@@ -97,6 +106,7 @@ const testSkb = (state: KernelState, program: SimulatedProgram, attr: Attr): num
   }
   if (length < ETHERNET_HEADER || length > PAGE - SKB_HEADROOM - SHARED_INFO) return -errno.EINVAL
   const data = state.memory.read(attr.address(f.data_in), length)
+  if (length < leastFor(data)) return -errno.EINVAL
   const context = contextIn(state, attr, __sk_buff.size)
   if (typeof context === "number") return context
   if (context?.some((byte, offset) => byte !== 0 && !isSettable(offset)) === true) return -errno.EINVAL
@@ -145,15 +155,20 @@ const testXdp = (state: KernelState, program: SimulatedProgram, attr: Attr): num
     if (ingress === 0 && fields.getUint32(XdpMd.rx_queue_index.offset, true) !== 0) return -errno.EINVAL
     if (ingress > LOOPBACK) return -errno.ENODEV
   }
-  if (end - metaLength < ETHERNET_HEADER || end > PAGE - XDP_HEADROOM + metaLength - SHARED_INFO) return -errno.EINVAL
+  if (length - metaLength < ETHERNET_HEADER) return -errno.EINVAL
+  // What the first page has no room for, or `data_end` leaves, is in further pieces of a page each.
+  const linear = Math.min(end, PAGE - XDP_HEADROOM + metaLength - SHARED_INFO)
+  if (length - linear > MOST_PIECES * PAGE) return -errno.ENOMEM
   const data = state.memory.read(attr.address(f.data_in), length)
-  const packet = new Packet(state.memory, program.type, data.slice(metaLength, end), data.slice(0, metaLength))
+  const packet = new Packet(state.memory, program.type, data.slice(metaLength, linear), data.slice(0, metaLength))
+  packet.pieces = data.slice(linear)
   viewOf(packet.context.bytes).setUint32(XdpMd.ingress_ifindex.offset, LOOPBACK, true)
   try {
     const retval = runRepeatedly(state, program, packet, attr)
     fields?.setUint32(XdpMd.data.offset, packet.meta.length, true)
     fields?.setUint32(XdpMd.data_end.offset, packet.all.length, true)
-    const error = dataOut(state, attr, packet.all, retval)
+    const all = packet.pieces.length === 0 ? packet.all : new Uint8Array([...packet.meta, ...packet.whole])
+    const error = dataOut(state, attr, all, retval)
     return error < 0 ? error : contextOut(state, attr, context)
   } finally {
     packet.unmap()
@@ -184,6 +199,72 @@ const testContext = (state: KernelState, program: SimulatedProgram, attr: Attr):
   }
 }
 
+const FlowKeys = bpf_flow_keys.fields
+
+/** Flow dissectors: they see a packet, and fill in what their context's `flow_keys` points to. */
+const testFlowDissector = (state: KernelState, program: SimulatedProgram, attr: Attr): number => {
+  const length = attr.u32(f.data_size_in)
+  if (attr.u32(f.flags) !== 0 || attr.u32(f.cpu) !== 0 || attr.u32(f.batch_size) !== 0) return -errno.EINVAL
+  if (length < ETHERNET_HEADER || length > PAGE) return -errno.EINVAL
+  const data = state.memory.read(attr.address(f.data_in), length)
+  const context = contextIn(state, attr, bpf_flow_keys.size)
+  if (typeof context === "number") return context
+  const isFlags = (offset: number) => offset >= FlowKeys.flags.offset && offset < FlowKeys.flags.offset + 4
+  if (context?.some((byte, offset) => byte !== 0 && !isFlags(offset)) === true) return -errno.EINVAL
+  const packet = new Packet(state.memory, program.type, data)
+  const keys = state.memory.map(new Uint8Array(bpf_flow_keys.size))
+  try {
+    const view = viewOf(keys.bytes)
+    if (context !== undefined) keys.bytes.set(context)
+    view.setUint16(FlowKeys.nhoff.offset, ETHERNET_HEADER, true)
+    view.setUint16(FlowKeys.thoff.offset, ETHERNET_HEADER, true)
+    view.setUint16(FlowKeys.n_proto.offset, (data[12]! << 8) | data[13]!, false)
+    packet.pointTo(SkBuff.flow_keys.offset, keys)
+    const retval = runRepeatedly(state, program, packet, attr)
+    const clamp = (value: number, least: number, most: number) => Math.max(least, Math.min(value, most))
+    view.setUint16(
+      FlowKeys.nhoff.offset,
+      clamp(view.getUint16(FlowKeys.nhoff.offset, true), ETHERNET_HEADER, length),
+      true
+    )
+    const nhoff = view.getUint16(FlowKeys.nhoff.offset, true)
+    view.setUint16(FlowKeys.thoff.offset, clamp(view.getUint16(FlowKeys.thoff.offset, true), nhoff, length), true)
+    const error = dataOut(state, attr, keys.bytes, retval)
+    return error < 0 ? error : contextOut(state, attr, context)
+  } finally {
+    state.memory.unmap(keys)
+    packet.unmap()
+  }
+}
+
+const SkLookup = bpf_sk_lookup.fields
+const [AF_INET, AF_INET6] = [2, 10]
+
+/** `sk_lookup` programs: the context is all they have. No socket is found here, so its cookie is 0. */
+const testSkLookup = (state: KernelState, program: SimulatedProgram, attr: Attr): number => {
+  const unused = [f.flags, f.cpu, f.data_size_in, f.data_size_out, f.batch_size]
+  if (unused.some((field) => attr.u32(field) !== 0)) return -errno.EINVAL
+  if (attr.address(f.data_in) !== 0n || attr.address(f.data_out) !== 0n) return -errno.EINVAL
+  const context = contextIn(state, attr, bpf_sk_lookup.size)
+  if (typeof context === "number") return context
+  if (context === undefined) return -errno.EINVAL
+  const view = viewOf(context)
+  if (view.getBigUint64(SkLookup.cookie.offset, true) !== 0n) return -errno.EINVAL
+  if (view.getUint32(SkLookup.local_port.offset, true) > 0xffff) return -errno.ERANGE
+  const family = view.getUint32(SkLookup.family.offset, true)
+  if (family !== AF_INET && family !== AF_INET6) return -errno.EAFNOSUPPORT
+  const region = state.memory.map(context.slice(), { writable: false })
+  try {
+    let r0 = 0n
+    for (let i = Math.max(1, attr.u32(f.repeat)); i > 0; i--) r0 = state.processor.run(program, addressOf(region))
+    attr.set(f.retval, returnValue(r0))
+    attr.set(f.data_size_out, 0)
+    return contextOut(state, attr, context)
+  } finally {
+    state.memory.unmap(region)
+  }
+}
+
 /** BPF_PROG_TEST_RUN */
 export const testRun = (state: KernelState, attr: Attr): number => {
   const program = state.descriptors.get(attr.u32(f.prog_fd), "Program")
@@ -192,6 +273,8 @@ export const testRun = (state: KernelState, attr: Attr): number => {
   if (program === undefined) return -errno.EBADF
   try {
     if (program.type === programTypes.xdp) return testXdp(state, program, attr)
+    if (program.type === programTypes.flow_dissector) return testFlowDissector(state, program, attr)
+    if (program.type === programTypes.sk_lookup) return testSkLookup(state, program, attr)
     if (seesSkb(program.type) && program.type !== programTypes.sk_skb) return testSkb(state, program, attr)
     if (program.type === programTypes.raw_tracepoint || program.type === programTypes.syscall) {
       return testContext(state, program, attr)

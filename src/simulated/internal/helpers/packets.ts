@@ -79,9 +79,23 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     return 0
   }
   const adjustTail = (packet: Packet, delta: number): number => {
+    if (packet.pieces.length > 0) return adjustPieces(packet, delta)
     const length = packet.data.length + delta
     if (XDP_HEADROOM + packet.moved + length > XDP_LIMIT || length < ETHERNET_HEADER) return -errno.EINVAL
     packet.replace(delta < 0 ? packet.data.slice(0, length) : concat(packet.data, new Uint8Array(delta)))
+    return 0
+  }
+  /** A packet in pieces grows to the end of its last page, and shrinks from there (bpf_xdp_frags_increase_tail). */
+  const adjustPieces = (packet: Packet, delta: number): number => {
+    const { pieces } = packet
+    const inPage = pieces.length % PAGE === 0 ? PAGE : pieces.length % PAGE
+    if (delta > PAGE - inPage) return -errno.EINVAL
+    const length = pieces.length + delta
+    if (packet.data.length + length < ETHERNET_HEADER) return -errno.EINVAL
+    if (length < 0) packet.replace(packet.data.slice(0, packet.data.length + length))
+    const next = new Uint8Array(Math.max(0, length))
+    next.set(pieces.subarray(0, next.length))
+    packet.pieces = next
     return 0
   }
   const adjustMeta = (packet: Packet, delta: number): number => {
@@ -262,23 +276,29 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     BPF_FUNC_xdp_adjust_head: (context, delta) => u64(adjustHead(packetOf(context), s32(delta))),
     BPF_FUNC_xdp_adjust_tail: (context, delta) => u64(adjustTail(packetOf(context), s32(delta))),
     BPF_FUNC_xdp_adjust_meta: (context, delta) => u64(adjustMeta(packetOf(context), s32(delta))),
-    BPF_FUNC_xdp_get_buff_len: (context) => BigInt(packetOf(context).data.length),
+    BPF_FUNC_xdp_get_buff_len: (context) => BigInt(packetOf(context).whole.length),
     BPF_FUNC_xdp_load_bytes: (context, offset, to, length) => {
       const packet = packetOf(context)
       if (u32(offset) > MOST_LENGTH || u32(length) > MOST_LENGTH) return failed(errno.EFAULT)
-      if (!inside(packet, u32(offset), u32(length))) return failed(errno.EINVAL)
-      return loadBytes(context, offset, to, length)
+      const { whole } = packet
+      if (u32(offset) + u32(length) > whole.length) return failed(errno.EINVAL)
+      return unlessFault(() => {
+        memory.write(to, whole.slice(u32(offset), u32(offset) + u32(length)))
+        return 0n
+      }, () => failed(errno.EFAULT))
     },
     BPF_FUNC_xdp_store_bytes: (context, offset, from, length) => {
       const packet = packetOf(context)
       if (u32(offset) > MOST_LENGTH || u32(length) > MOST_LENGTH) return failed(errno.EFAULT)
-      if (!inside(packet, u32(offset), u32(length))) return failed(errno.EINVAL)
+      if (u32(offset) + u32(length) > packet.whole.length) return failed(errno.EINVAL)
       return unlessFault(() => {
-        packet.data.set(memory.read(from, u32(length)), u32(offset))
+        packet.write(u32(offset), memory.read(from, u32(length)))
         return 0n
       }, () => failed(errno.EFAULT))
     }
   }
 }
+
+const PAGE = 4096
 
 const swap16 = (value: number): number => ((value & 0xff) << 8) | ((value >>> 8) & 0xff)
