@@ -3,10 +3,12 @@
  * the kernel's words where they say more: `call bpf_map_lookup_elem#1`, `map[fd:5]`, `atomic64_fetch_add(…)`.
  *
  * `disassemble` takes any bytes: a slot that is no instruction, or that holds numbers which its text would not keep, becomes
- * a line `.8byte 0x…`. `parse` reads all that `disassemble` writes, back to the same bytes. It also reads the instructions
- * that llvm-objdump and the verifier's log show, but for the log's wide loads; not the kernel's dumps of programs that it
- * has rewritten, which have instructions of its own. Source lines are lost, and a CO-RE reference is only the number that
- * stands beside it.
+ * a line `.8byte 0x…`. `parse` reads all that `disassemble` writes, back to the same bytes. It also reads what llvm-objdump
+ * writes of one section, the verifier's log and bpftool's dumps of what was loaded: to the same bytes, or it refuses the
+ * line with the reason. Bytes or opcodes on a line count; its words must agree with them. Where neither tells what the
+ * instruction was, it is refused: a number that is called without its bytes (of a helper, or of a function?), an address
+ * of the kernel that a log shows in place of a map, a call that the kernel has put in place of another. Source lines are
+ * lost, and a CO-RE reference is only the number that stands beside it.
  *
  * Both are pure: they ask no kernel.
  *
@@ -131,7 +133,9 @@ export const disassemble = (
  * `goto out`; where both stand, and the label is in the text, the label counts. `<name>:` begins a function, and
  * `global <name>(2):` a global one with two parameters. Lines that begin with `;`, `#` or `//` are comments.
  *
- * Lines may have up to 10,000 letters. LLVM writes calls of helpers and of functions alike, as `call 5`: that is read as a helper.
+ * Lines may have up to 10,000 letters. A number before a line is its slot, and must count on from that of the line before. A
+ * verifier's log is put in the order of its slots, and must show each that control can reach. `call 5` on a line that has
+ * neither slot nor bytes is read as a helper.
  *
  * Fails with `ParseError`, and never throws.
  */

@@ -100,6 +100,12 @@ export const SIGNED = 1
 /** The offset of a register `BPF_MOV` of class ALU64 that casts between address spaces, for arenas; kernel 6.9. */
 export const BPF_ADDR_SPACE_CAST = 1
 
+/** The offset of a register `BPF_MOV` of class ALU64 that the kernel puts where a program asks for an address of this CPU. */
+export const PER_CPU_ADDRESS = -1
+
+/** `BPF_ST | BPF_NOSPEC`: the barrier that the kernel puts where a CPU must not run ahead. No program may have it. */
+export const SPECULATION_BARRIER = 0xc0
+
 /** What the source register field means in a wide load (`BPF_LD | BPF_IMM | BPF_DW`). */
 export const pseudo = {
   BPF_PSEUDO_MAP_FD: 1,

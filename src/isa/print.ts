@@ -10,14 +10,17 @@ import {
   classes,
   CONDITIONAL_JUMP,
   EXIT,
+  INDIRECT_CALL,
   INDIRECT_JUMP,
   JUMP,
   jumps,
   LONG_JUMP,
   modes,
+  PER_CPU_ADDRESS,
   SIGNED,
   sizes,
-  sources
+  sources,
+  SPECULATION_BARRIER
 } from "./opcodes.ts"
 import {
   arithmeticOperators,
@@ -77,6 +80,9 @@ const addMoves = (operationClass: number, names: ReadonlyArray<string>): void =>
   printers[operationClass | alu.BPF_MOV | sources.BPF_X] = (dst, src, offset, immediate) => {
     if (offset === 0) return plain(dst, src, offset, immediate)
     if (isLong && offset === BPF_ADDR_SPACE_CAST) return spaceCast(dst, src, immediate)
+    if (isLong && offset === PER_CPU_ADDRESS && immediate === 0) {
+      return `${registers[dst]} = &(void __percpu *)(${registers[src]})`
+    }
     const extends_ = offset === 8 || offset === 16 || (isLong && offset === 32)
     return extends_ && immediate === 0 ? `${names[dst]} = (s${offset})${names[src]}` : undefined
   }
@@ -167,6 +173,11 @@ printers[CONDITIONAL_JUMP] = (dst, src, offset, immediate) =>
   dst === 0 && src === 0 && immediate === 0 ? `may_goto ${signed(offset)}` : undefined
 printers[EXIT] = (dst, src, offset, immediate) =>
   dst === 0 && src === 0 && offset === 0 && immediate === 0 ? "exit" : undefined
+
+printers[INDIRECT_CALL] = (dst, src, offset, immediate) =>
+  src === 0 && offset === 0 && immediate === 0 ? `callx ${registers[dst]}` : undefined
+printers[SPECULATION_BARRIER] = (dst, src, offset, immediate) =>
+  dst === 0 && src === 0 && offset === 0 && immediate === 0 ? "nospec" : undefined
 
 const helperNames: Array<string> = []
 for (const [name, id] of Object.entries(bpf_func_id)) {

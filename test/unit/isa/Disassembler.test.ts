@@ -473,8 +473,8 @@ describe("parsing", () => {
   })
 
   it("takes both readings of 32 and of 64 bits", () => {
-    expect(hex(parse("r1 = 0xffffffff\nw1 += 4294967295\nr1 = -1").bytes)).toBe(
-      "b7 01 00 00 ff ff ff ff 04 01 00 00 ff ff ff ff b7 01 00 00 ff ff ff ff"
+    expect(hex(parse("w1 = 0xffffffff\nw1 += 4294967295\nr1 = -1\nr1 = 0xffffffffffffffff").bytes)).toBe(
+      "b4 01 00 00 ff ff ff ff 04 01 00 00 ff ff ff ff b7 01 00 00 ff ff ff ff b7 01 00 00 ff ff ff ff"
     )
     expect(hex(parse("r1 = -1 ll").bytes)).toBe(hex(parse("r1 = 0xffffffffffffffff ll").bytes))
   })
@@ -487,7 +487,11 @@ describe("parsing", () => {
     ["if r1 == 5 goto nowhere", "line 1, column 1: expected a label nowhere, got none"],
     ["call <none>", "line 1, column 1: expected a function none, got none"],
     ["*(u64 *)(r1 + 40000) = 1", "line 1, column 15: expected a number from -32768 to 32767, got 40000"],
-    ["r1 = 99999999999", "line 1, column 6: expected a number of 32 bits, or ll after it, got 99999999999"],
+    [
+      "r1 = 99999999999",
+      "line 1, column 6: expected a number from -2147483648 to 2147483647, since its sign is extended, or ll after it " +
+      "for 64 bits, got 99999999999"
+    ],
     ["   w1 = 5 ll", "line 1, column 4: expected a register r0 to r10 for 64 bits, got w1"],
     ["r1 = *(u128 *)(r1 + 0)", "line 1, column 8: expected u8, u16, u32, u64, s8, s16 or s32, got u128"],
     ["r1 = be16 r2", "line 1, column 11: expected r1, got another register"],

@@ -1,9 +1,12 @@
 // Loads as text: from memory, from packets, and of the addresses of maps, variables and functions.
 import { classes, modes, pseudo, sizes, WIDE_LOAD } from "../../opcodes.ts"
+import { INT32 } from "../../immediates.ts"
+import { givenUpper } from "./given.ts"
 import type { Scanner } from "./scan.ts"
 import {
   addend,
   address,
+  distance,
   immediate32,
   type Parsed,
   pointer,
@@ -46,8 +49,9 @@ const halves = (low: number, high: number): bigint => (BigInt(high) << 32n) | Bi
 /** `map[fd:5][0]+16`, after `map` */
 export const mapLoad = (s: Scanner, dst: number): Parsed => {
   s.expect("[")
-  const isFd = s.is("fd")
-  if (!isFd && !s.is("idx")) s.fail("fd or idx")
+  // What has been loaded shows a map's id, where the descriptor was.
+  const isFd = s.is("fd") || s.is("id")
+  if (!isFd && !s.is("idx")) s.fail("fd, id or idx")
   s.take()
   s.expect(":")
   const low = immediate32(s)
@@ -84,6 +88,16 @@ export const btfLoad = (s: Scanner, dst: number): Parsed => {
     immediate,
     ...reference(s.optionalName(), "KernelVariable")
   }
+}
+
+/** `subprog[+5]`, after `subprog`: the kernel has put the function's number into the upper half. */
+export const subprogramLoad = (s: Scanner, dst: number): Parsed => {
+  const upper = givenUpper(s.given)
+  if (upper === undefined) s.fail("func +5, or the bytes of the instruction, since this text leaves out half of it")
+  s.expect("[")
+  const low = distance(s, ...INT32)
+  s.expect("]")
+  return { opcode: WIDE_LOAD, dst, src: pseudo.BPF_PSEUDO_FUNC, immediate: halves(low, upper!) }
 }
 
 /** `func +5 <name>`, after `func`; a name alone will do */

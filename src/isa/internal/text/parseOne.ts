@@ -7,16 +7,28 @@ import {
   EXIT,
   INDIRECT_JUMP,
   JUMP,
+  PER_CPU_ADDRESS,
   SIGNED,
   sources,
+  SPECULATION_BARRIER,
   WIDE_LOAD
 } from "../../opcodes.ts"
-import { call, conditional, jump, longJump } from "./control.ts"
-import { btfLoad, functionLoad, load, mapLoad } from "./loads.ts"
+import { INT32, WORD32 } from "../../immediates.ts"
+import { call, callx, conditional, jump, longJump } from "./control.ts"
+import { givenOpcode, givenSource } from "./given.ts"
+import { btfLoad, functionLoad, load, mapLoad, subprogramLoad } from "./loads.ts"
 import type { Scanner } from "./scan.ts"
 import { fetching, fetchingWords, loadAcquire, locked, store, storeRelease } from "./stores.ts"
 import { arithmeticOperators, signedOperators } from "./syntax.ts"
-import { immediate32, type Parsed, register, type RegisterWord, registerWords, widthWords } from "./words.ts"
+import {
+  immediate32,
+  immediate64,
+  type Parsed,
+  register,
+  type RegisterWord,
+  registerWords,
+  widthWords
+} from "./words.ts"
 
 // ---------------------------------------------------------------- arithmetic
 
@@ -34,7 +46,7 @@ const aluClass = (bits: 32 | 64): number => bits === 64 ? classes.BPF_ALU64 : cl
 const operate = (s: Scanner, { bits, number: dst }: RegisterWord, { offset, operation }: Operation): Parsed => {
   const opcode = aluClass(bits) | operation
   return s.isNumber
-    ? { opcode: opcode | sources.BPF_K, dst, offset, immediate: immediate32(s) }
+    ? { opcode: opcode | sources.BPF_K, dst, offset, immediate: bits === 64 ? immediate64(s) : immediate32(s) }
     : { opcode: opcode | sources.BPF_X, dst, offset, src: register(s, bits) }
 }
 
@@ -44,18 +56,44 @@ const move = (dst: RegisterWord, rest: Omit<Parsed, "opcode" | "dst">): Parsed =
   ...rest
 })
 
+/** Where kernels have their own memory: the upper 16 bits of all addresses there are set. */
+const KERNEL_ADDRESSES = 0xffff000000000000n
+/** What the verifier says of a register with a number. */
+const SCALAR = /\bR\d+(?:_\w*)?=(?:scalar|inv|-?\d|P?0x)/
+
+/**
+ * A wide load as the verifier's log has it, `(18) r1 = 0xffff88810439e400`: without `ll`, and with the address of a map in
+ * place of what the program has there.
+ */
+const loggedWide = (s: Scanner, dst: RegisterWord, value: bigint, column: number): Parsed => {
+  const { bytes, state } = s.given
+  const isAddress = value >= KERNEL_ADDRESSES && (state === undefined || !SCALAR.test(state))
+  const isPointer = state !== undefined && /\bR\d+(?:_\w*)?=(?:map|percpu|ptr_|rdonly|func|mem)/.test(state)
+  if (bytes === undefined && (isAddress || isPointer)) {
+    const expected = "map[fd:N] or the bytes of the instruction: the log shows an address of this kernel in their place"
+    return s.fail(expected, `0x${value.toString(16)}`, column)
+  }
+  return { opcode: WIDE_LOAD, dst: dst.number, src: givenSource(s.given) ?? 0, immediate: value }
+}
+
 /** `r1 = 5`, `r1 = 5 ll`, after the sign if there is one */
 const constant = (s: Scanner, dst: RegisterWord, negative: boolean): Parsed => {
   const column = s.column
   const value = s.big(negative)
-  if (s.skip("ll")) {
-    return dst.bits === 64
-      ? { opcode: WIDE_LOAD, dst: dst.number, immediate: value }
-      : s.fail("a register r0 to r10 for 64 bits", `w${dst.number}`, s.first)
+  const hasSuffix = s.skip("ll")
+  if (hasSuffix || givenOpcode(s.given) === WIDE_LOAD) {
+    if (dst.bits !== 64) return s.fail("a register r0 to r10 for 64 bits", `w${dst.number}`, s.first)
+    return hasSuffix
+      ? { opcode: WIDE_LOAD, dst: dst.number, src: givenSource(s.given) ?? 0, immediate: value }
+      : loggedWide(s, dst, value, column)
   }
   const signed = BigInt.asIntN(64, value)
-  if (signed < -0x80000000n || signed > 0xffffffffn) {
-    return s.fail("a number of 32 bits, or ll after it", String(signed), column)
+  const [minimum, maximum] = dst.bits === 64 ? INT32 : WORD32
+  if (signed < minimum || signed > maximum) {
+    const expected = dst.bits === 64
+      ? `a number from ${minimum} to ${maximum}, since its sign is extended, or ll after it for 64 bits`
+      : "a number of 32 bits"
+    return s.fail(expected, String(signed), column)
   }
   return move(dst, { immediate: Number(signed) | 0 })
 }
@@ -105,10 +143,19 @@ const spaceCast = (s: Scanner, dst: RegisterWord): Parsed => {
   return move(dst, { src, offset: BPF_ADDR_SPACE_CAST, immediate: (to << 16) | from })
 }
 
+/** `r1 = &(void __percpu *)(r1)`, after `&`: the kernel's own, in place of calls that give an address of this CPU */
+const perCpu = (s: Scanner, dst: RegisterWord): Parsed => {
+  for (const word of ["(", "void", "__percpu", "*", ")", "("]) s.expect(word)
+  const src = register(s, 64)
+  s.expect(")")
+  return move(dst, { src, offset: PER_CPU_ADDRESS })
+}
+
 // ---------------------------------------------------------------- lines
 
 const assignment = (s: Scanner, dst: RegisterWord): Parsed => {
   if (s.skip("*")) return load(s, dst)
+  if (dst.bits === 64 && s.skip("&")) return perCpu(s, dst)
   if (s.skip("(")) return extension(s, dst)
   const negative = s.skip("-")
   if (negative && registerWords.has(s.peek())) return negation(s, dst)
@@ -124,6 +171,7 @@ const assignment = (s: Scanner, dst: RegisterWord): Parsed => {
   if (dst.bits === 64 && s.skip("map")) return mapLoad(s, dst.number)
   if (dst.bits === 64 && s.skip("btf")) return btfLoad(s, dst.number)
   if (dst.bits === 64 && s.skip("func")) return functionLoad(s, dst.number)
+  if (dst.bits === 64 && s.skip("subprog")) return subprogramLoad(s, dst.number)
   return s.fail("a value")
 }
 
@@ -141,6 +189,8 @@ export const parseOne = (s: Scanner): Parsed => {
   if (s.skip("gotol")) return longJump(s)
   if (s.skip("gotox")) return { opcode: INDIRECT_JUMP, dst: register(s, 64) }
   if (s.skip("call")) return call(s)
+  if (s.skip("callx")) return callx(s)
+  if (s.skip("nospec")) return { opcode: SPECULATION_BARRIER }
   if (s.skip("exit")) return { opcode: EXIT }
   if (s.skip("lock")) return locked(s)
   return s.skip("store_release") ? storeRelease(s) : s.fail("an instruction")

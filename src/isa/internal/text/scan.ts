@@ -1,5 +1,6 @@
 // Words of one line of text, with their columns.
 import * as Data from "effect/Data"
+import type { Given } from "./given.ts"
 
 /** Text that is no program. `line` and `column` count from 1. */
 export class ParseError extends Data.TaggedError("ParseError")<{
@@ -43,11 +44,14 @@ export class Scanner {
   private next: Token
   /** Where the first word of the line begins, from 1. */
   readonly first: number
+  /** What the line says of the instruction beside its words. */
+  readonly given: Given
 
-  constructor(text: string, line: number, from: number) {
+  constructor(text: string, line: number, given: Given) {
     this.text = text
     this.line = line
-    this.next = this.read(from)
+    this.given = given
+    this.next = this.read(given.from)
     this.first = this.column
   }
 
@@ -160,11 +164,24 @@ export class Scanner {
     }
   }
 
-  /** `<name>`, if it is there. */
+  /** `<name>`, if it is there. Other tools have names of any letters there, and none in quotes. */
   optionalName(): string | undefined {
     if (!this.skip("<")) return undefined
-    const name = this.name()
-    this.expect(">")
+    if (this.next.kind === "string") {
+      const name = this.name()
+      this.expect(">")
+      return name
+    }
+    const begin = this.next.at
+    const end = this.text.indexOf(">", begin)
+    if (end <= begin) return this.fail("a name and >")
+    const name = this.text.slice(begin, end).trim()
+    this.next = this.read(end + 1)
     return name
+  }
+
+  /** Passes over all that is left of the line. */
+  skipRest(): void {
+    this.next = this.read(this.text.length)
   }
 }

@@ -6,6 +6,7 @@ import {
   addend,
   address,
   immediate32,
+  immediate64,
   offset16,
   type Parsed,
   pointer,
@@ -110,6 +111,11 @@ export const store = (s: Scanner): Parsed => {
   const { offset, register: dst, size } = typedAddress(s)
   s.expect("=")
   return s.isNumber
-    ? { opcode: classes.BPF_ST | modes.BPF_MEM | size, dst, offset, immediate: immediate32(s) }
+    ? {
+      opcode: classes.BPF_ST | modes.BPF_MEM | size,
+      dst,
+      offset,
+      immediate: size === sizes.BPF_DW ? immediate64(s) : immediate32(s)
+    }
     : { opcode: classes.BPF_STX | modes.BPF_MEM | size, dst, offset, src: register(s) }
 }

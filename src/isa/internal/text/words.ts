@@ -1,5 +1,6 @@
 // Words that several kinds of instruction have: registers, numbers, addresses and targets.
 import type { Reference } from "../../Instruction.ts"
+import { INT16, INT32, type Range, WORD32 } from "../../immediates.ts"
 import type { Scanner } from "./scan.ts"
 import { widths } from "./syntax.ts"
 
@@ -14,6 +15,8 @@ export interface Parsed {
   readonly target?: string | undefined
   /** True where the distance itself was given too. */
   readonly numbered?: boolean
+  /** A place that the distance must lead to: so many bytes beyond where a function begins. */
+  readonly place?: { readonly name: string; readonly bytes: number } | undefined
 }
 
 /** `r1` or `w1`. */
@@ -36,8 +39,23 @@ export const register = (s: Scanner, bits?: 32 | 64): number => {
   return found.number
 }
 
-/** Both readings of 32 bits are common; the bytes are the same. */
-export const immediate32 = (s: Scanner): number => s.number(-0x80000000, 0xffffffff) | 0
+/** Both readings of 32 bits are common, where an operation is on 32 bits; the bytes are the same. */
+export const immediate32 = (s: Scanner): number => s.number(...WORD32) | 0
+
+/** An immediate of an operation on 64 bits, which extends its sign: what has more bits would become another number. */
+export const immediate64 = (s: Scanner, range: Range = INT32): number => {
+  const column = s.column
+  const value = s.big()
+  const signed = BigInt.asIntN(64, value)
+  if (signed >= BigInt(range[0]) && signed <= BigInt(range[1])) return Number(signed) | 0
+  return s.fail(
+    `a number from ${INT32[0]} to ${
+      INT32[1]
+    }, since the operation extends its sign to 64 bits; what has more goes through a register`,
+    String(signed),
+    column
+  )
+}
 
 /** `+5`, `-5`, `pc+5`. */
 export const distance = (s: Scanner, minimum: number, maximum: number): number => {
@@ -46,7 +64,7 @@ export const distance = (s: Scanner, minimum: number, maximum: number): number =
   return s.number(minimum, maximum)
 }
 
-export const offset16 = (s: Scanner): number => s.number(-0x8000, 0x7fff)
+export const offset16 = (s: Scanner): number => s.number(...INT16)
 
 /** `+ 8` or `- 8`, or nothing. */
 export const addend = (s: Scanner, read: (s: Scanner) => number): number => {
@@ -89,12 +107,24 @@ export interface Target {
   readonly distance: number
   readonly target: string | undefined
   readonly numbered: boolean
+  readonly place?: Parsed["place"]
 }
+
+/** llvm-objdump names a target by the function that it is in: `<parse+0x30>`. */
+const PLACE = /^(.+)\+0x([0-9a-f]{1,8})$/
 
 /** `+5 <name>`, or a name alone, in brackets or not. */
 export const target = (s: Scanner, bits: 16 | 32): Target => {
   if (s.is("<")) return { distance: 0, target: s.optionalName(), numbered: false }
   if (!s.is("+") && !s.is("-") && !s.is("pc")) return { distance: 0, target: s.name(), numbered: false }
-  const far = bits === 32 ? distance(s, -0x80000000, 0x7fffffff) : distance(s, -0x8000, 0x7fff)
-  return { distance: far, target: s.optionalName(), numbered: true }
+  const far = bits === 32 ? distance(s, ...INT32) : distance(s, ...INT16)
+  const name = s.optionalName()
+  const place = name === undefined ? null : PLACE.exec(name)
+  if (place === null) return { distance: far, target: name, numbered: true }
+  return {
+    distance: far,
+    target: undefined,
+    numbered: true,
+    place: { name: place[1]!, bytes: Number.parseInt(place[2]!, 16) }
+  }
 }
