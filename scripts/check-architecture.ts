@@ -97,6 +97,19 @@ const circles = (graph: ReadonlyMap<string, ReadonlyArray<string>>): ReadonlyArr
   return found
 }
 
+// A file with a capital letter is a public module, by that name; all others are the package's own.
+const { exports } = JSON.parse(readFileSync(join(root, "../package.json"), "utf8"))
+const offered = new Set(
+  Object.values<{ readonly "effect-ebpf-source"?: string }>(exports).map((entry) => entry["effect-ebpf-source"])
+)
+for (const path of readdirSync(root, { recursive: true, encoding: "utf8" })) {
+  if (!path.endsWith(".ts") || path === "index.ts") continue
+  const isPublic = /\/[A-Z][^/]*$/.test(path)
+  if (isPublic && path.includes("/internal/")) problems.push(`${path}: a public name under internal/`)
+  const isOffered = offered.has(`./src/${path}`)
+  if (isPublic && !isOffered) problems.push(`${path}: named as a public module, and package.json does not export it`)
+  if (!isPublic && isOffered) problems.push(`${path}: exported by package.json, and not named as a public module`)
+}
 for (const circle of circles(imports)) problems.push(`a circle: ${circle}`)
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) process.exitCode = 1

@@ -7,7 +7,7 @@ import { bpf_attr_batch, bpf_attr_map_elem } from "../abi/generated/structs.ts"
 import { fill, readNumber } from "../kernel/attribute.ts"
 import type { Block, KernelService } from "../kernel/Kernel.ts"
 import type { SystemCallError } from "../kernel/KernelError.ts"
-import { setPointer } from "../kernel/Memory.ts"
+import { setPointer } from "../kernel/memory.ts"
 import { acquireBlock, retrying } from "../kernel/systemCall.ts"
 
 const { flags, key: keyField, next_key } = bpf_attr_map_elem.fields

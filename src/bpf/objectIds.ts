@@ -5,7 +5,7 @@ import type * as Stream from "effect/Stream"
 import { deferredStream } from "../effect/onDemand.ts"
 import { errno } from "../abi/errno.ts"
 import type { SystemCallError } from "../kernel/KernelError.ts"
-import type { KernelService } from "../kernel/KernelService.ts"
+import type { KernelService } from "../kernel/kernelService.ts"
 import { type Descriptor, run } from "../kernel/systemCall.ts"
 import { acquire, callOf, prepare } from "./command.ts"
 

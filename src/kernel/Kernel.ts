@@ -25,10 +25,10 @@ import * as Layer from "effect/Layer"
 import { type Architecture, syscalls } from "../abi/syscalls.ts"
 import * as Linux from "./internal/linux.ts"
 import { KernelUnavailable } from "./KernelError.ts"
-import type { KernelService } from "./KernelService.ts"
+import type { KernelService } from "./kernelService.ts"
 
-export type { BpfCalls, FileCalls, KernelService, KernelVersion, PerfCalls, Watch } from "./KernelService.ts"
-export type { Block, Mapping } from "./Memory.ts"
+export type { BpfCalls, FileCalls, KernelService, KernelVersion, PerfCalls, Watch } from "./kernelService.ts"
+export type { Block, Mapping } from "./memory.ts"
 
 /** The service tag: `yield* Kernel.Kernel` gives the door. */
 export class Kernel extends Context.Service<Kernel, KernelService>()("effect-ebpf/Kernel") {}

@@ -1,4 +1,4 @@
-import type { Block } from "./Memory.ts"
+import type { Block } from "./memory.ts"
 
 /** A large piece of memory with a fixed address, from which blocks are cut. */
 export interface Slab {

@@ -1,5 +1,5 @@
-import type { Block } from "./Memory.ts"
-import { setPointer } from "./Memory.ts"
+import type { Block } from "./memory.ts"
+import { setPointer } from "./memory.ts"
 
 /** A C struct as `abi/generated` describes it. */
 export interface StructLayout {

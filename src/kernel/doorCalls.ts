@@ -1,6 +1,6 @@
 // Every call at the door, by group: one row each, which is all that wrappers of a kernel (`Faults`, and the tests' own) know
 // of it. A new call is a line of an interface, a row here, and its code in either kernel.
-import type { BpfCalls, FileCalls, KernelService, PerfCalls, Watch } from "./KernelService.ts"
+import type { BpfCalls, FileCalls, KernelService, PerfCalls, Watch } from "./kernelService.ts"
 
 /** What a call is. */
 export interface CallFacts {

@@ -3,7 +3,7 @@
 import * as Effect from "effect/Effect"
 import { errno } from "../abi/errno.ts"
 import { SystemCallError } from "./KernelError.ts"
-import type { KernelService } from "./KernelService.ts"
+import type { KernelService } from "./kernelService.ts"
 import type { Descriptor } from "./systemCall.ts"
 
 /** A handle: what it is of lives as long as its scope, and longer where something else refers to it. */

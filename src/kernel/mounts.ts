@@ -2,7 +2,7 @@
 // so a place counts when it can be reached and is of that file system.
 import * as Effect from "effect/Effect"
 import { magic } from "../abi/os.ts"
-import type { KernelService } from "./KernelService.ts"
+import type { KernelService } from "./kernelService.ts"
 import { SystemCallError } from "./KernelError.ts"
 import { readFile, toError } from "./systemCall.ts"
 

@@ -1,4 +1,4 @@
-import type { KernelVersion } from "./KernelService.ts"
+import type { KernelVersion } from "./kernelService.ts"
 
 /** Parses what `uname -r` prints. A missing patch level is 0; a text with no number at all gives 0.0.0. */
 export const parseVersion = (release: string): KernelVersion => {

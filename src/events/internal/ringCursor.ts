@@ -13,7 +13,7 @@
 // be seen half-done every 4 GiB.
 import { bpf_ringbuf_header } from "../../abi/generated/enums.ts"
 import type { Architecture } from "../../abi/syscalls.ts"
-import type { Mapping } from "../../kernel/Memory.ts"
+import type { Mapping } from "../../kernel/memory.ts"
 
 /** Sees one record in the ring: `length` bytes at `offset` of `view` and `bytes`, which cover the same memory. */
 export type Visit = (view: DataView, bytes: Uint8Array, offset: number, length: number) => void

@@ -2,7 +2,7 @@
 // kernel's own answer is the only one that counts.
 import { errno } from "../../abi/errno.ts"
 import { capabilities } from "../../abi/os.ts"
-import type { KernelService } from "../KernelService.ts"
+import type { KernelService } from "../kernelService.ts"
 import { type FeatureName, features, isExpected } from "../Features.ts"
 
 /** What a failed call was and needs. */

@@ -1,5 +1,5 @@
 // What the descriptor of a map may do, and whether the map is frozen: asked after a refusal, as EPERM alone says nothing.
-import type { KernelService } from "../../kernel/KernelService.ts"
+import type { KernelService } from "../../kernel/kernelService.ts"
 
 const decoder = new TextDecoder()
 

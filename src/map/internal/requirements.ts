@@ -3,7 +3,7 @@
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { errno } from "../../abi/errno.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
-import type { KernelService } from "../../kernel/KernelService.ts"
+import type { KernelService } from "../../kernel/kernelService.ts"
 import * as MapKind from "../../spec/MapKind.ts"
 import type { MapSpec } from "../../spec/MapSpec.ts"
 

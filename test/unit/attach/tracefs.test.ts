@@ -5,7 +5,7 @@ import { acquireTracefs } from "../../../src/attach/internal/tracefs.ts"
 import { errno } from "../../../src/abi/errno.ts"
 import { magic } from "../../../src/abi/os.ts"
 import { parseVersion } from "../../../src/kernel/version.ts"
-import type { KernelService } from "../../../src/kernel/KernelService.ts"
+import type { KernelService } from "../../../src/kernel/kernelService.ts"
 
 const table = [
   "22 28 0:21 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw",

@@ -1,7 +1,7 @@
 import { describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { expect } from "vitest"
-import { type Block, setPointer } from "../../../src/kernel/Memory.ts"
+import { type Block, setPointer } from "../../../src/kernel/memory.ts"
 import { allocated, blockOf, slabs } from "./memory.ts"
 
 const MIB = 1 << 20

@@ -3,7 +3,7 @@ import { expect } from "vitest"
 import { errno, type ErrnoName } from "../../../src/abi/errno.ts"
 import { explain, type Failure } from "../../../src/kernel/internal/hints.ts"
 import { parseVersion } from "../../../src/kernel/version.ts"
-import type { KernelService } from "../../../src/kernel/KernelService.ts"
+import type { KernelService } from "../../../src/kernel/kernelService.ts"
 
 const ENOENT = -2
 

@@ -1,6 +1,6 @@
 // Slabs for an arena under test: at addresses that no two share, with a record of what was mapped and unmapped.
 import { Arena, type Slab } from "../../../src/kernel/arena.ts"
-import type { Block } from "../../../src/kernel/Memory.ts"
+import type { Block } from "../../../src/kernel/memory.ts"
 
 export interface Slabs {
   readonly arena: Arena

@@ -6,7 +6,7 @@ import { errno } from "../../../src/abi/errno.ts"
 import { Kernel } from "../../../src/index.ts"
 import * as Faults from "../../../src/simulated/Faults.ts"
 import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
-import type { Block, Mapping } from "../../../src/kernel/Memory.ts"
+import type { Block, Mapping } from "../../../src/kernel/memory.ts"
 
 const block = { address: 64, size: 64 } as Block
 const mapping = { length: 4096, buffer: new ArrayBuffer(8) } satisfies Mapping

@@ -1,5 +1,5 @@
 import type { Architecture } from "../abi/syscalls.ts"
-import type { Block, Mapping } from "./Memory.ts"
+import type { Block, Mapping } from "./memory.ts"
 
 /** The running kernel's version, as `uname -r` begins. */
 export interface KernelVersion {
