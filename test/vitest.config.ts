@@ -13,13 +13,19 @@ const alias = Object.entries<{ readonly "effect-ebpf-source"?: string }>(exports
   return source === undefined ? [] : [{ find: new RegExp(`^${name}$`), replacement: `${root}${source.slice(2)}` }]
 })
 
+/** No test asserts a time, and a loaded machine may be slow: this is when one is taken to hang. */
+const testTimeout = 600_000
+
 export default defineConfig({
   root,
   test: {
     reporters: ["default", `${root}test/support/skipReporter.ts`],
     projects: [
-      { resolve: { alias }, test: { name: "unit", include: ["test/unit/**/*.test.ts"] } },
-      { test: { name: "vm", include: ["test/vm/**/*.test.ts"], testTimeout: 120_000, fileParallelism: false } },
+      {
+        resolve: { alias },
+        test: { name: "unit", include: ["test/unit/**/*.test.ts", "examples/**/*.test.ts"], testTimeout }
+      },
+      { test: { name: "vm", include: ["test/vm/**/*.test.ts"], testTimeout, fileParallelism: false } },
       {
         resolve: { alias },
         // One process, one file after the other: these tests look at what the whole process holds.
@@ -30,7 +36,8 @@ export default defineConfig({
           maxWorkers: 1,
           fileParallelism: false,
           execArgv,
-          testTimeout: 60_000
+          testTimeout,
+          hookTimeout: testTimeout
         }
       }
     ]

@@ -10,7 +10,7 @@ import type { Harness } from "../support/executions.ts"
 import { track } from "../support/tracked.ts"
 
 /** A scenario that waits longer than this hangs. */
-const LIMIT = "20 seconds"
+const LIMIT = "60 seconds"
 
 const errors = ["EPERM", "ENOMEM", "EINTR", "EBUSY"] as const satisfies ReadonlyArray<ErrnoName>
 

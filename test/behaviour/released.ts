@@ -64,7 +64,7 @@ export const released = <E>(layer: Layer.Layer<Kernel.Kernel, E>): void => {
         const waiting = yield* Effect.forkChild(Effect.flip(reader.ready))
         yield* Effect.sleep("5 millis")
         yield* release
-        const error = yield* Effect.timeout(Fiber.join(waiting), "10 seconds")
+        const error = yield* Effect.timeout(Fiber.join(waiting), "60 seconds")
         expect(error).toMatchObject({ code: "EBADF" })
         expect((error as Error).message).toContain(SAYS)
         expect((yield* Effect.flip(reader.ready)).message).toContain(SAYS)

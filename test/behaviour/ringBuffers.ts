@@ -202,13 +202,13 @@ export const ringBuffers = (test: Test, options: { readonly events: number }): v
       const others = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(reader.ready))
       expect(yield* Fiber.join(impatient)).toEqual(Option.none())
       yield* produce(1)
-      yield* Effect.timeout(Fiber.awaitAll(others), "10 seconds")
+      yield* Effect.timeout(Fiber.awaitAll(others), "60 seconds")
       // And those that come when all is read wait for the next.
       reader.drain(() => {})
       const later = yield* Effect.forEach([1, 2], () => Effect.forkChild(reader.ready))
       yield* Effect.sleep("5 millis")
       yield* produce(1)
-      yield* Effect.timeout(Fiber.awaitAll(later), "10 seconds")
+      yield* Effect.timeout(Fiber.awaitAll(later), "60 seconds")
     }))
 
   const closings: ReadonlyArray<{
@@ -236,7 +236,7 @@ export const ringBuffers = (test: Test, options: { readonly events: number }): v
         yield* Effect.sleep("5 millis")
         yield* Scope.close(scope, Exit.void)
         for (const fiber of waiting) {
-          const error = yield* Effect.timeout(Fiber.join(fiber), "10 seconds")
+          const error = yield* Effect.timeout(Fiber.join(fiber), "60 seconds")
           expect(error).toMatchObject({ _tag: "SystemCallError", code: "EBADF" })
           expect(error.message).toContain(says)
         }

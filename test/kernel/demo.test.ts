@@ -37,7 +37,7 @@ describe("the demo", () => {
       child.kill("SIGINT")
       await ended
     }
-  }, 60_000)
+  })
 
   it("shows the simulated kernel to a user without privilege, and says so in one line", async () => {
     // The checkout may lie where that user cannot look.
@@ -64,5 +64,5 @@ describe("the demo", () => {
     } finally {
       rmSync(copy, { recursive: true, force: true })
     }
-  }, 120_000)
+  })
 })

@@ -51,14 +51,14 @@ const executeInProcess = (file: string) =>
   })
 
 export const executeOnSimulated: Harness = {
-  test: (name, effect) => it.live(name, () => effect().pipe(Effect.provide(SimulatedKernel.layer())), 120_000),
+  test: (name, effect) => it.live(name, () => effect().pipe(Effect.provide(SimulatedKernel.layer()))),
   scenario: scenarioWith(executeInSimulation)
 }
 
 /** A tracefs that is not mounted takes more system calls to reach: the same faults must do no harm there. */
 export const executeOnUnmounted: Harness = {
   test: (name, effect) =>
-    it.live(name, () => effect().pipe(Effect.provide(SimulatedKernel.layer({ tracefs: "unmounted" }))), 120_000),
+    it.live(name, () => effect().pipe(Effect.provide(SimulatedKernel.layer({ tracefs: "unmounted" })))),
   scenario: scenarioWith(executeInSimulation)
 }
 

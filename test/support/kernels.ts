@@ -48,7 +48,7 @@ export const leavingNothing = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 /** Behaviour tests on the simulated kernel. */
 export const simulated: Test = (name, effect) =>
-  it.live(name, () => leavingNothing(effect()).pipe(Effect.provide(SimulatedKernel.layer())), 60_000)
+  it.live(name, () => leavingNothing(effect()).pipe(Effect.provide(SimulatedKernel.layer())))
 
 /** Descriptors of this process by what they are, of the kinds that this library opens. */
 const descriptors = (): ReadonlyArray<string> =>

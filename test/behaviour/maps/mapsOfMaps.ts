@@ -120,7 +120,7 @@ export const mapsOfMaps = (test: Test): void => {
         expect(yield* outer.lookupId(0)).toEqual(Option.some(yield* id(second)))
         // The one that was replaced is gone, once the kernel has seen to it.
         let gone = false
-        for (let i = 0; i < 100 && !gone; i++) {
+        for (let i = 0; i < 1000 && !gone; i++) {
           const found = yield* Effect.exit(Effect.scoped(BpfMap.fromId(rules, firstId)))
           gone = Exit.isFailure(found)
           yield* Effect.sleep("20 millis")

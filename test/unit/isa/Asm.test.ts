@@ -276,7 +276,7 @@ describe("a program that cannot be assembled", () => {
     const most = Array.from({ length: 999_999 }, () => nop)
     expect(Result.isSuccess(Asm.assemble([...most, Asm.exit()]))).toBe(true)
     expect(failure(most, nop, Asm.exit())).toMatchObject({ actual: "1000001" })
-  }, 60_000)
+  })
 
   /** Each case: the items with the wrong one made on the line that `here()` names. */
   const cases: ReadonlyArray<
