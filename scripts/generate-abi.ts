@@ -126,8 +126,8 @@ const isEnum = (type: { readonly _tag: string }): type is Enum | Enum64 =>
   type._tag === "Enum" || type._tag === "Enum64"
 
 const namedEnum = (name: string): Enum | Enum64 => {
-  const ids = [...btf.idsByName(name, "Enum"), ...btf.idsByName(name, "Enum64")]
-  const type = Option.getOrUndefined(btf.type(ids[0] ?? 0))
+  const ids = [...Btf.idsByName(btf, name, "Enum"), ...Btf.idsByName(btf, name, "Enum64")]
+  const type = Option.getOrUndefined(Btf.type(btf, ids[0] ?? 0))
   if (type === undefined || !isEnum(type)) throw new Error(`no enum ${name} in the BTF`)
   return type
 }
@@ -185,13 +185,13 @@ const structSource = (name: string, id: number): string => {
 }
 
 const structId = (name: string): number => {
-  const id = btf.idsByName(name, "Struct")[0]
+  const id = Btf.idsByName(btf, name, "Struct")[0]
   if (id === undefined) throw new Error(`no struct ${name} in the BTF`)
   return id
 }
 
 const attrId = (first: string): number => {
-  const attr = Option.getOrThrow(btf.type(btf.idsByName("bpf_attr", "Union")[0] ?? 0))
+  const attr = Option.getOrThrow(Btf.type(btf, Btf.idsByName(btf, "bpf_attr", "Union")[0] ?? 0))
   if (attr._tag !== "Union") throw new Error("bpf_attr is no union")
   const part = attr.members.find((m) => {
     if (m.name !== "") return m.name === first

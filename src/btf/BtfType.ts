@@ -1,5 +1,5 @@
 /**
- * The 19 kinds of BTF type as values. Type references are ids: 0 is `void`, and the first type of a BTF blob is 1.
+ * The 19 kinds of BTF type as values, and `Opaque` for those of later formats. Type references are ids: 0 is `void`, and the first type of a BTF blob is 1.
  * Offsets of struct members are in bits, as in the format; sizes are in bytes.
  *
  * Source: `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h`.
@@ -130,6 +130,8 @@ export interface DeclTag {
   readonly name: string
   readonly type: number
   readonly component: number
+  /** True for the text of any `__attribute__`, and not of `btf_decl_tag`; since kernel 6.15. */
+  readonly attribute?: boolean
 }
 
 /** Since kernel 5.17. */
@@ -137,6 +139,8 @@ export interface TypeTag {
   readonly _tag: "TypeTag"
   readonly name: string
   readonly type: number
+  /** True for the text of any `__attribute__`, and not of `btf_type_tag`; since kernel 6.15. */
+  readonly attribute?: boolean
 }
 
 /** Since kernel 6.0. */
@@ -146,6 +150,24 @@ export interface Enum64 {
   readonly size: number
   readonly signed: boolean
   readonly values: ReadonlyArray<{ readonly name: string; readonly value: bigint }>
+}
+
+/**
+ * A type of a kind that this package does not know, of a BTF that says how large such types are (its layout section; since
+ * kernel 7.1). Its parts are those of `struct btf_type`; `data` is what follows.
+ */
+export interface Opaque {
+  readonly _tag: "Opaque"
+  readonly kind: number
+  readonly name: string
+  readonly flag: boolean
+  readonly vlen: number
+  /** The size, or the id of a type: which of them it is, the kind says. */
+  readonly word: number
+  /** Bytes of what stands once, and of each of `vlen` entries. */
+  readonly fixedSize: number
+  readonly entrySize: number
+  readonly data: Uint8Array
 }
 
 /** Any BTF type but `void`. */
@@ -169,8 +191,9 @@ export type BtfType =
   | DeclTag
   | TypeTag
   | Enum64
+  | Opaque
 
-/** The tags by `BTF_KIND_*` number; index 0 (`BTF_KIND_UNKN`) is no type. */
+/** The tags by `BTF_KIND_*` number; index 0 (`BTF_KIND_UNKN`) is no type, and `Opaque` has no number of its own. */
 export const tags = [
   undefined,
   "Int",

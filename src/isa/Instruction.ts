@@ -46,7 +46,8 @@ export interface MapHandle {
 
 /**
  * What CO-RE (compile once, run everywhere) asks of the target kernel's types, in the words of the UAPI's
- * `enum bpf_core_relo_kind`. Local type ids are not among them: programs made here have no types of their own.
+ * `enum bpf_core_relo_kind`. Local type ids are not among them: programs made here have no types of their own, and a
+ * `LocalCoreReference` has one kind more.
  */
 export type CoreKind =
   | "field_byte_offset"
@@ -82,6 +83,27 @@ export interface CoreReference {
   readonly shape: CoreShape | undefined
 }
 
+/** The types that a compiled program was made with: a `Btf`. */
+export interface LocalTypes {
+  readonly firstId: number
+  readonly lastId: number
+}
+
+/**
+ * A number that depends on the target kernel's types, as compilers refer to it: by a type of the program's own BTF, and an
+ * access string such as `"0:2:1"`. The first number counts elements as in `pointer[0]`, each further one is the index of a
+ * member or an element. For enumerators it is their index, and for types `"0"`.
+ */
+export interface LocalCoreReference {
+  readonly _tag: "LocalCore"
+  readonly kind: CoreKind | "type_id_local"
+  /** The program's own BTF (`Btf.parse` of the object's). */
+  readonly types: LocalTypes
+  /** The id of a type in it. */
+  readonly type: number
+  readonly access: string
+}
+
 /** What stands for a number that is not known yet. */
 export type Reference =
   /** A jump target in the same function; becomes the offset, or the immediate of a long jump. */
@@ -102,6 +124,8 @@ export type Reference =
    * gives a load the size of the field.
    */
   | CoreReference & { readonly access?: boolean }
+  /** As `CoreReference`, of a compiled program. A load or store gets its size too, where that cannot change what it reads. */
+  | LocalCoreReference
 
 /**
  * One instruction. `immediate` is a `bigint` in a wide load only. Registers are 0 to 10, where 10 is the read-only frame

@@ -39,6 +39,7 @@ const files: Rows<FileCalls> = {
   mmap: { name: "mmap", gives: "mapping" },
   munmap: { name: "munmap", releases: true },
   read: { name: "read" },
+  readConstant: { name: "read" },
   mkdir: { name: "mkdir" },
   unlink: { name: "unlink", releases: true },
   fileSystemType: { name: "statfs" },

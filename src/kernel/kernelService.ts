@@ -60,6 +60,11 @@ export interface FileCalls {
   readonly munmap: (mapping: Mapping) => number
   /** The whole content of a file of /proc, /sys or another file system. */
   readonly read: (path: string) => Uint8Array | number
+  /**
+   * As `read`, for a file of the kernel whose content never changes: mapped where it can be, which takes no time and no
+   * memory. The bytes must not be written to (SIGSEGV) or handed on.
+   */
+  readonly readConstant: (path: string) => Uint8Array | number
   /** `mkdir(2)`, for this user only (mode 0700). */
   readonly mkdir: (path: string) => number
   /** `unlink(2)`: in a BPF file system, what unpins an object. */

@@ -186,6 +186,10 @@ export const acquireWatch = (
   )
 }
 
+/** The content of a file that never changes: not to be written to, or handed on. */
+export const readConstant = (kernel: KernelService, path: string): Effect.Effect<Uint8Array, SystemCallError> =>
+  attempt(kernel, { call: "read", subject: path }, () => kernel.files.readConstant(path))
+
 /** The content of a file. */
 export const readFile = (kernel: KernelService, path: string): Effect.Effect<Uint8Array, SystemCallError> =>
   attempt(kernel, { call: "read", subject: path }, () => kernel.files.read(path))

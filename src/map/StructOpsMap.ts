@@ -50,7 +50,7 @@ export interface Options {
 export const define = (options: Options): Result.Result<Definition<StructOpsMap>, InvalidArgument> => {
   const { btf, type } = options
   // The kernel keeps state beside the functions: its value is a struct of both, under this name.
-  const id = Option.fromUndefinedOr(btf.idsByName(`bpf_struct_ops_${type}`, "Struct")[0])
+  const id = Option.fromUndefinedOr(Btf.idsByName(btf, `bpf_struct_ops_${type}`, "Struct")[0])
   const size = Option.flatMap(id, (found) => Result.getSuccess(Btf.sizeOf(btf, found)))
   if (Option.isNone(id) || Option.isNone(size)) {
     return Result.fail(

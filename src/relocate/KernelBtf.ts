@@ -1,17 +1,22 @@
 /** The running kernel's own types, from `/sys/kernel/btf/vmlinux`. */
 import * as Effect from "effect/Effect"
 import * as Btf from "../btf/Btf.ts"
-import { readFile } from "../kernel/systemCall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { SystemCallError } from "../kernel/KernelError.ts"
+import { readConstant } from "../kernel/systemCall.ts"
 
 const read = (kernel: KernelService): Effect.Effect<Btf.Btf, Btf.BtfError | SystemCallError> =>
-  Effect.flatMap(readFile(kernel, "/sys/kernel/btf/vmlinux"), (bytes) => Effect.fromResult(Btf.parse(bytes)))
+  Effect.flatMap(
+    readConstant(kernel, "/sys/kernel/btf/vmlinux"),
+    (bytes) => Effect.fromResult(Btf.parseChecked(bytes))
+  )
 
 /**
- * Reads and parses the kernel's BTF, about 6 MB; keep the result where it is needed more than once.
+ * The kernel's BTF, about 6 MB; keep the result where it is needed more than once. It stays valid when the layer that it was
+ * loaded with is released.
  *
- * Needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF, and no privilege. Fails with `SystemCallError` of ENOENT without it.
+ * Needs Linux 5.4 with CONFIG_DEBUG_INFO_BTF, and no privilege. Since 6.16 the file is mapped and takes no memory; before, it
+ * is read. Fails with `SystemCallError` of ENOENT without it.
  */
 export const load: Effect.Effect<Btf.Btf, Btf.BtfError | SystemCallError, Kernel> = Effect.flatMap(Kernel, read)
 

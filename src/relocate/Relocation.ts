@@ -12,7 +12,7 @@
  * import { Asm, Btf, Relocation } from "effect-ebpf"
  *
  * // struct point { int x; int y; }
- * const types = Btf.parse(Btf.encode([
+ * const types = Btf.parse(Result.getOrThrow(Btf.encode([
  *   { _tag: "Int", name: "int", size: 4, bits: 32, offset: 0, signed: true, char: false, bool: false },
  *   {
  *     _tag: "Struct",
@@ -23,36 +23,49 @@
  *       { name: "y", type: 1, bitOffset: 32, bitfieldSize: 0 }
  *     ]
  *   }
- * ]))
+ * ])))
  * if (types._tag === "Success") console.log(Relocation.resolve(types.success, Asm.coreFieldOffset("point", "y"))) // 4
  * ```
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
-import type { Btf } from "../btf/Btf.ts"
-import type { CoreReference, Reference } from "../isa/Instruction.ts"
+import * as Btf from "../btf/Btf.ts"
+import { candidates } from "../btf/names.ts"
+import { parsePath, type Place, walk } from "../btf/path.ts"
+import type { CoreReference, LocalCoreReference, Reference } from "../isa/Instruction.ts"
 import { extentOf, type FieldKind, fieldValue } from "./internal/field.ts"
-import { parsePath, type Place, sizeOf, walk } from "./internal/path.ts"
-import { invalid, missing, type Problem } from "./internal/problem.ts"
-import { candidates, enumValue, matches } from "./internal/types.ts"
+import { describeLocal, resolveLocal } from "./internal/local.ts"
+import { invalid, missing, type Problem, sizeOf, unanimous } from "./internal/problem.ts"
+import { enumValue, matches } from "./internal/types.ts"
 
 /**
- * A reference without a value. `reason` is `"missing"` where the kernel has not what it names, and `"invalid"` where no
- * kernel can: a path that is none. `reference` names it, such as `member mm.owner of task_struct`.
+ * A reference without a value. `reason` is `"missing"` where the kernel has not what it names, `"ambiguous"` where it has
+ * several types of the name and they give different numbers (`candidates` has their ids), and `"invalid"` where no kernel
+ * can have it: a path that is none. `reference` names it, such as `member mm.owner of task_struct`; `near` has names like
+ * one that is missing.
  */
 export class RelocationError extends Data.TaggedError("RelocationError")<{
-  readonly reason: "missing" | "invalid"
+  readonly reason: "missing" | "ambiguous" | "invalid"
   readonly reference: string
   readonly expected: string
   readonly actual: string
+  readonly candidates?: ReadonlyArray<number> | undefined
+  /** @internal */
+  readonly suggest?: (() => ReadonlyArray<string>) | undefined
 }> {
+  get near(): ReadonlyArray<string> {
+    return this.suggest?.() ?? []
+  }
+
   override get message(): string {
-    return `${this.reference}: expected ${this.expected}, got ${this.actual}`
+    const near = this.near
+    const hint = near.length === 0 ? "" : `; did you mean ${near.join(" or ")}?`
+    return `${this.reference}: expected ${this.expected}, got ${this.actual}${hint}`
   }
 }
 
 /** References to a kernel's types, functions and variables. */
-export type KernelReference = Extract<Reference, { readonly _tag: "Core" | "Kfunc" | "KernelVariable" }>
+export type KernelReference = Extract<Reference, { readonly _tag: "Core" | "LocalCore" | "Kfunc" | "KernelVariable" }>
 
 /** A reference in words. */
 export const describe = (reference: KernelReference): string => {
@@ -61,6 +74,8 @@ export const describe = (reference: KernelReference): string => {
       return `kernel function ${reference.name}`
     case "KernelVariable":
       return `kernel variable ${reference.name}`
+    case "LocalCore":
+      return describeLocal(reference)
     case "Core":
       if (reference.member === undefined) return `type ${reference.type}`
       return reference.kind.startsWith("enumval")
@@ -69,63 +84,47 @@ export const describe = (reference: KernelReference): string => {
   }
 }
 
-/** Asks each type of the name. Those that know must agree: a kernel may have two structs of one name. */
-const unanimous = <A>(
-  btf: Btf,
-  type: string,
-  ask: (id: number) => Result.Result<A, Problem>,
-  isEqual: (a: A, b: A) => boolean
-): Result.Result<A, Problem> => {
-  let answer: Result.Result<A, Problem> = Result.fail(missing(`a type ${type}`, "none"))
-  let found = false
-  for (const id of candidates(btf, type)) {
-    const one = ask(id)
-    if (Result.isFailure(one)) {
-      if (!found) answer = one
-      continue
-    }
-    if (found && Result.isSuccess(answer) && !isEqual(answer.success, one.success)) {
-      return Result.fail(missing(`one type ${type}`, "several that differ"))
-    }
-    found = true
-    answer = one
-  }
-  return answer
-}
-
 const same = (a: unknown, b: unknown): boolean => a === b
 
-const onField = (btf: Btf, { kind, member, type }: CoreReference): Result.Result<number, Problem> =>
+/** A type of a name, in words; where the name has a keyword, that says what it is. */
+const typeWords = (type: string): string => `a type ${type}`
+
+const agreed = <A extends number | bigint>(
+  btf: Btf.Btf,
+  type: string,
+  ask: (id: number) => Result.Result<A, Problem>
+): Result.Result<A, Problem> => unanimous(candidates(btf, type), typeWords(type), ask, same, String)
+
+const onField = (btf: Btf.Btf, { kind, member, type }: CoreReference): Result.Result<number, Problem> =>
   Result.flatMap(parsePath(member ?? ""), (steps) => {
     const find = (id: number): Result.Result<Place, Problem> => walk(btf, id, steps)
     if (kind !== "field_exists") {
-      return unanimous(btf, type, (id) => Result.flatMap(find(id), (p) => fieldValue(btf, kind as FieldKind, p)), same)
+      return agreed(btf, type, (id) => Result.flatMap(find(id), (p) => fieldValue(btf, kind as FieldKind, p)))
     }
     return Result.succeed(candidates(btf, type).some((id) => Result.isSuccess(find(id))) ? 1 : 0)
   })
 
-const onEnum = (btf: Btf, { kind, member, type }: CoreReference): Result.Result<number | bigint, Problem> => {
+const onEnum = (btf: Btf.Btf, { kind, member, type }: CoreReference): Result.Result<number | bigint, Problem> => {
   const find = (id: number): Result.Result<number | bigint, Problem> => {
     const value = enumValue(btf, id, member ?? "")
     return value === undefined ? Result.fail(missing(`a value ${member}`, "none")) : Result.succeed(value)
   }
-  if (kind === "enumval_value") return unanimous(btf, type, find, same)
+  if (kind === "enumval_value") return agreed(btf, type, find)
   return Result.succeed(candidates(btf, type).some((id) => Result.isSuccess(find(id))) ? 1 : 0)
 }
 
-const core = (btf: Btf, reference: CoreReference): Result.Result<number | bigint, Problem> => {
+const core = (btf: Btf.Btf, reference: CoreReference): Result.Result<number | bigint, Problem> => {
   const { kind, shape, type } = reference
   switch (kind) {
     case "type_exists":
       return Result.succeed(candidates(btf, type).length > 0 ? 1 : 0)
     case "type_matches":
       return Result.succeed(shape !== undefined && candidates(btf, type).some((id) => matches(btf, id, shape)) ? 1 : 0)
+    // As libbpf: the size and the id of a type that the kernel has not are 0, so that a program may ask.
     case "type_size":
-      return unanimous(btf, type, (id) => sizeOf(btf, id), same)
-    case "type_id_target": {
-      const [id] = candidates(btf, type)
-      return id === undefined ? Result.fail(missing(`a type ${type}`, "none")) : Result.succeed(id)
-    }
+      return candidates(btf, type).length === 0 ? Result.succeed(0) : agreed(btf, type, (id) => sizeOf(btf, id))
+    case "type_id_target":
+      return candidates(btf, type).length === 0 ? Result.succeed(0) : agreed(btf, type, (id) => Result.succeed(id))
     case "enumval_exists":
     case "enumval_value":
       return onEnum(btf, reference)
@@ -141,9 +140,22 @@ const core = (btf: Btf, reference: CoreReference): Result.Result<number | bigint
   }
 }
 
-const byName = (btf: Btf, name: string, tag: "Func" | "Var"): Result.Result<number, Problem> => {
-  const [id] = btf.idsByName(name, tag)
+const byName = (btf: Btf.Btf, name: string, tag: "Func" | "Var"): Result.Result<number, Problem> => {
+  const [id] = Btf.idsByName(btf, name, tag)
   return id === undefined ? Result.fail(missing(`a ${tag} ${name}`, "none")) : Result.succeed(id)
+}
+
+const valueOf = (btf: Btf.Btf, reference: KernelReference): Result.Result<number | bigint, Problem> => {
+  switch (reference._tag) {
+    case "Core":
+      return core(btf, reference)
+    case "LocalCore":
+      return Result.map(resolveLocal(btf, reference), ({ value }) => value)
+    case "Kfunc":
+      return byName(btf, reference.name, "Func")
+    case "KernelVariable":
+      return byName(btf, reference.name, "Var")
+  }
 }
 
 const toError = (reference: KernelReference, problem: Problem): RelocationError =>
@@ -153,28 +165,38 @@ const toError = (reference: KernelReference, problem: Problem): RelocationError 
  * The number that stands for a reference on the kernel that has these types: a BTF id for functions and variables, and a
  * `bigint` for enumerators of 64 bits.
  */
-export const resolve = (btf: Btf, reference: KernelReference): Result.Result<number | bigint, RelocationError> => {
-  const found = reference._tag === "Core"
-    ? core(btf, reference)
-    : byName(btf, reference.name, reference._tag === "Kfunc" ? "Func" : "Var")
+export const resolve = (btf: Btf.Btf, reference: KernelReference): Result.Result<number | bigint, RelocationError> => {
+  const found = valueOf(btf, reference)
   return Result.mapError(found, (problem) => toError(reference, problem))
 }
 
-/** Where to load a field that is no bit-field from, and how many bytes. Fails as `resolve` does. */
-export const resolveAccess = (
-  btf: Btf,
-  reference: CoreReference
-): Result.Result<{ readonly offset: number; readonly size: number }, RelocationError> => {
+/** Where to load a field that is no bit-field from, and how many bytes. */
+export interface Access {
+  readonly offset: number
+  readonly size: number
+}
+
+/** Where a load by name gets its offset and its size from. Fails as `resolve` does. */
+export const resolveAccess = (btf: Btf.Btf, reference: CoreReference): Result.Result<Access, RelocationError> => {
   const found = Result.flatMap(parsePath(reference.member ?? ""), (steps) =>
-    unanimous(
-      btf,
-      reference.type,
+    unanimous<Access>(
+      candidates(btf, reference.type),
+      typeWords(reference.type),
       (id) =>
         Result.flatMap(walk(btf, id, steps), (place) =>
           place.bitfieldSize === 0
             ? Result.map(extentOf(btf, place), ({ byteOffset, byteSize }) => ({ offset: byteOffset, size: byteSize }))
             : Result.fail(missing("a field of whole bytes", `${place.bitfieldSize} bits`))),
-      (a, b) => a.offset === b.offset && a.size === b.size
+      (a, b) => a.offset === b.offset && a.size === b.size,
+      ({ offset, size }) => `${size} bytes at ${offset}`
     ))
   return Result.mapError(found, (problem) => toError(reference, problem))
 }
+
+/** The number of a reference by local types; `size` is that of a load or store, `undefined` for the one that it has. */
+export const resolveLocalAccess = (
+  btf: Btf.Btf,
+  reference: LocalCoreReference,
+  isMemory: boolean
+): Result.Result<{ readonly value: number | bigint; readonly size: number | undefined }, RelocationError> =>
+  Result.mapError(resolveLocal(btf, reference, isMemory), (problem) => toError(reference, problem))

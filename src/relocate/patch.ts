@@ -8,7 +8,7 @@ import type { Btf } from "../btf/Btf.ts"
 import type { Assembled, Unresolved } from "../isa/Asm.ts"
 import { immediateRange } from "../isa/immediates.ts"
 import { CALL, classes, fields, sizes, WIDE_LOAD } from "../isa/opcodes.ts"
-import { describe, RelocationError, resolve, resolveAccess } from "./Relocation.ts"
+import { describe, RelocationError, resolve, resolveAccess, resolveLocalAccess } from "./Relocation.ts"
 
 /** A program for one kernel. */
 export interface Patched {
@@ -68,7 +68,26 @@ const patchAccess = (view: DataView, use: Unresolved, btf: Btf): RelocationError
   return put(view, use, offset)
 }
 
+/** A load or store by local types changes its size with the field's, where that cannot change what is read. */
+const patchLocal = (view: DataView, use: Unresolved, btf: Btf): RelocationError | undefined => {
+  const { reference } = use
+  if (reference._tag !== "LocalCore") return undefined
+  const at = use.slot * 8
+  const opcode = view.getUint8(at)
+  const isMemory = (opcode & 7) >= classes.BPF_LDX && (opcode & 7) <= classes.BPF_STX
+  const found = resolveLocalAccess(btf, reference, isMemory)
+  if (Result.isFailure(found)) return found.failure
+  const { size, value } = found.success
+  if (size !== undefined) {
+    const width = widths[size]
+    if (width === undefined) return tooWide(use, "a field of 1, 2, 4 or 8 bytes", size)
+    view.setUint8(at, (opcode & ~0x18) | width)
+  }
+  return put(view, use, value)
+}
+
 const patchOne = (view: DataView, use: Unresolved, btf: Btf): RelocationError | undefined => {
+  if (use.reference._tag === "LocalCore") return patchLocal(view, use, btf)
   if (use.reference._tag === "Core" && use.reference.access === true) return patchAccess(view, use, btf)
   const found = resolve(btf, use.reference)
   return Result.isFailure(found) ? found.failure : put(view, use, found.success)
@@ -76,7 +95,7 @@ const patchOne = (view: DataView, use: Unresolved, btf: Btf): RelocationError | 
 
 /**
  * The bytes of a program for the kernel that has these types. Fails with `RelocationError` for a reference that is wrong
- * on every kernel; what this kernel has not is poisoned.
+ * on every kernel or ambiguous on this one; what this kernel has not is poisoned.
  */
 export const patch = (program: Assembled, btf: Btf): Result.Result<Patched, RelocationError> => {
   const bytes = program.bytes.slice()
@@ -86,7 +105,8 @@ export const patch = (program: Assembled, btf: Btf): Result.Result<Patched, Relo
     const isWide = bytes[use.slot * 8] === WIDE_LOAD
     const error = patchOne(view, use, btf)
     if (error === undefined) continue
-    if (error.reason === "invalid") return Result.fail(error)
+    // As libbpf: what a kernel has in several ways is no guess to make.
+    if (error.reason !== "missing") return Result.fail(error)
     poison(view, use.slot)
     if (isWide) poison(view, use.slot + 1)
     poisoned.set(use.slot, error)

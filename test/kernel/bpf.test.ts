@@ -1,6 +1,7 @@
 // The commands of bpf(2) that no module of the library makes yet, or makes for one kind of object only, on this machine's
 // kernel; what the others do is held by the modules' own tests.
 import { beforeEach, describe } from "@effect/vitest"
+import * as Result from "effect/Result"
 import * as Effect from "effect/Effect"
 import { closeSync, mkdtempSync, openSync, readSync, rmdirSync } from "node:fs"
 import { expect } from "vitest"
@@ -172,7 +173,7 @@ describe("commands of bpf(2) on this machine's kernel", () => {
         expect((yield* Effect.flip(bindMap(kernel, program.fd, program.fd, purpose))).message).toContain(
           "bpf(BPF_PROG_BIND_MAP) for a test: EINVAL"
         )
-        const types = yield* loadBtf(kernel, Btf.encode([u32]), "one type")
+        const types = yield* loadBtf(kernel, Result.getOrThrow(Btf.encode([u32])), "one type")
         const id = yield* readObjectInfo(kernel, "btf", { fd: types.fd, subject: "" }, ({ number }) => number("id"))
         expect((yield* acquireById(kernel, "btf", id)).fd).toBeGreaterThan(0)
         yield* enableStats(kernel, bpf_stats_type.BPF_STATS_RUN_TIME)

@@ -136,8 +136,8 @@ describe("the table of helpers, on this machine's kernel,", () => {
   real("has the kernel's helpers under their ids, and says since when there is each", () =>
     Effect.gen(function*() {
       const btf = yield* KernelBtf.load
-      const [id = 0] = btf.idsByName("bpf_func_id", "Enum")
-      const type = btf.type(id)
+      const [id = 0] = Btf.idsByName(btf, "bpf_func_id", "Enum")
+      const type = Btf.type(btf, id)
       if (type._tag === "None" || type.value._tag !== "Enum") throw new Error("no enum bpf_func_id")
       const ids = new Map(type.value.values.map(({ name, value }) => [name, value]))
       for (const helper of Helper.all()) {
@@ -267,7 +267,7 @@ describe("the layouts of contexts, on this machine's kernel,", () => {
       const btf = yield* KernelBtf.load
       let compared = 0
       for (const [struct, fields] of Object.entries(ProgramContext.fields)) {
-        if (btf.idsByName(struct, "Struct").length === 0) continue // newer than this kernel
+        if (Btf.idsByName(btf, struct, "Struct").length === 0) continue // newer than this kernel
         for (const [name, place] of Object.entries<{ readonly offset: number }>(fields)) {
           const member = Btf.member(btf, struct, name)
           if (Result.isFailure(member)) continue // newer than this kernel

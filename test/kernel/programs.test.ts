@@ -79,7 +79,7 @@ describe("this kernel's types", () => {
         bool: false
       })
       const members = [["a", 1, 0, 3], ["b", 2, 3, 7], ["c", 1, 10, 22], ["d", 2, 32, 5]] as const
-      const btf = Result.getOrThrow(Btf.parse(Btf.encode([
+      const btf = Result.getOrThrow(Btf.parse(Result.getOrThrow(Btf.encode([
         int("unsigned int", false),
         int("int", true),
         {
@@ -88,7 +88,7 @@ describe("this kernel's types", () => {
           size: 8,
           members: members.map(([name, type, bitOffset, bitfieldSize]) => ({ name, type, bitOffset, bitfieldSize }))
         }
-      ])))
+      ]))))
       // a = 5, b = -3, c = 0x2aaaaa, d = -16
       const memory = 5n | (0x7dn << 3n) | (0x2aaaaan << 10n) | (0x10n << 32n)
       const read = (name: string) =>

@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import { bpf_cmd, bpf_func_id } from "../../src/abi/generated/enums.ts"
 import { bpf_attr_prog_load } from "../../src/abi/generated/structs.ts"
 import { type AttachType, attachTypes, type ProgramType, programTypes } from "../../src/abi/names.ts"
-import type * as Btf from "../../src/btf/Btf.ts"
+import * as Btf from "../../src/btf/Btf.ts"
 import type { BtfType } from "../../src/btf/BtfType.ts"
 import { type FieldValue, fill } from "../../src/kernel/attribute.ts"
 import type { Block, KernelService } from "../../src/kernel/Kernel.ts"
@@ -110,7 +110,7 @@ export const nameOf = ({ attachType, sleeps, type }: Kind): string =>
 
 /** Where a struct has a member, counted from 0: the attach type of a struct_ops program. */
 const memberOf = (btf: Btf.Btf, struct: string, name: string): number | undefined => {
-  const type = Option.getOrUndefined(btf.type(btf.idsByName(struct, "Struct")[0] ?? 0))
+  const type = Option.getOrUndefined(Btf.type(btf, Btf.idsByName(btf, struct, "Struct")[0] ?? 0))
   return type?._tag === "Struct" ? type.members.findIndex((member) => member.name === name) : undefined
 }
 
@@ -126,7 +126,7 @@ export const loadFields = (
     : attachType === undefined
     ? undefined
     : attachTypes[attachType],
-  attach_btf_id: target === undefined ? undefined : btf.idsByName(...target)[0] ?? 0
+  attach_btf_id: target === undefined ? undefined : Btf.idsByName(btf, ...target)[0] ?? 0
 })
 
 export interface Probed {

@@ -1,5 +1,6 @@
 // The map commands of bpf(2) through the bare door, with what they gave as plain values: for tests that run them on two
 // kernels.
+import * as Result from "effect/Result"
 import { bpf_cmd } from "../../src/abi/generated/enums.ts"
 import {
   bpf_attr_batch,
@@ -85,7 +86,7 @@ export class MapDoor {
 
   /** BTF whose type 1 is a 32-bit number. */
   btf(): number {
-    const bytes = Btf.encode([{
+    const bytes = Result.getOrThrow(Btf.encode([{
       _tag: "Int",
       name: "unsigned int",
       size: 4,
@@ -94,7 +95,7 @@ export class MapDoor {
       signed: false,
       char: false,
       bool: false
-    }])
+    }]))
     this.values.bytes.set(bytes)
     return this.call(bpf_cmd.BPF_BTF_LOAD, bpf_attr_btf_load, { btf: this.values, btf_size: bytes.length })
   }

@@ -1,30 +1,77 @@
 import type { BtfType, Member } from "../BtfType.ts"
 import { tags } from "../BtfType.ts"
-import { infoFlag, infoKind, infoVlen, TYPE_SIZE } from "./format.ts"
+import { type Blob, blobOf, type Btf } from "./blob.ts"
+import { infoFlag, infoKind, infoVlen, partsOf } from "./format.ts"
 
-const entries = <A>(count: number, offset: number, size: number, f: (at: number) => A): ReadonlyArray<A> =>
-  Array.from({ length: count }, (_, i) => f(offset + i * size))
+const FIXED = 3 // words of struct btf_type
 
-/**
- * The type whose record starts at `offset`. The index has checked that the whole record lies inside the section;
- * `name` gives the string at an offset, or "" for one out of range.
- */
-export const decodeType = (view: DataView, offset: number, name: (offset: number) => string): BtfType => {
-  const u32 = (at: number): number => view.getUint32(at, true)
-  const own = name(u32(offset))
-  const info = u32(offset + 4)
+const entries = <A>(count: number, at: number, each: number, f: (at: number) => A): ReadonlyArray<A> => {
+  const found: Array<A> = []
+  for (let i = 0; i < count; i++) found.push(f(at + i * each))
+  return found
+}
+
+/** The member whose entry begins at a word. With kind_flag the upper 8 bits of its place are the size of a bit-field. */
+export const decodeMember = (blob: Blob, at: number, flag: boolean): Member => {
+  const place = blob.unsigned(at + 2)
+  return {
+    name: blob.string(blob.unsigned(at)),
+    type: blob.unsigned(at + 1),
+    bitOffset: flag ? place & 0xffffff : place,
+    bitfieldSize: flag ? place >>> 24 : 0
+  }
+}
+
+/** A struct whose members are decoded when they are first asked for: a large one has hundreds. */
+const lazyMembers = (
+  blob: Blob,
+  at: number,
+  vlen: number,
+  flag: boolean,
+  head: { readonly _tag: "Struct" | "Union"; readonly name: string; readonly size: number }
+): BtfType => {
+  let members: ReadonlyArray<Member> | undefined
+  return {
+    _tag: head._tag,
+    name: head.name,
+    size: head.size,
+    get members() {
+      return members ??= entries(vlen, at + FIXED, 3, (entry) => decodeMember(blob, entry, flag))
+    }
+  }
+}
+
+/** The type whose record begins at a word of this BTF. */
+const decodeRecord = (blob: Blob, at: number): BtfType => {
+  const info = blob.word(at + 1)
+  const kind = infoKind(info)
   const vlen = infoVlen(info)
   const flag = infoFlag(info)
-  const word = u32(offset + 8) // the size of sized kinds, the referred type of others
-  const rest = offset + TYPE_SIZE
-  const _tag = tags[infoKind(info)]!
+  const name = blob.string(blob.unsigned(at))
+  const word = blob.unsigned(at + 2) // the size of sized kinds, the referred type of others
+  const rest = at + FIXED
+  const _tag = tags[kind]
   switch (_tag) {
+    case undefined: {
+      const parts = partsOf(blob.shape(kind))
+      return {
+        _tag: "Opaque",
+        kind,
+        name,
+        flag,
+        vlen,
+        word,
+        fixedSize: parts.fixed,
+        entrySize: parts.each,
+        data: blob.tail(at, blob.shape(kind), vlen)
+      }
+    }
     case "Int": {
-      const data = u32(rest)
+      const data = blob.word(rest)
       const encoding = (data >>> 24) & 0xf
       return {
         _tag,
-        name: own,
+        name,
         size: word,
         bits: data & 0xff,
         offset: (data >>> 16) & 0xff,
@@ -39,68 +86,82 @@ export const decodeType = (view: DataView, offset: number, name: (offset: number
     case "Restrict":
       return { _tag, type: word }
     case "Typedef":
+      return { _tag, name, type: word }
     case "TypeTag":
-      return { _tag, name: own, type: word }
+      return flag ? { _tag, name, type: word, attribute: true } : { _tag, name, type: word }
     case "Array":
-      return { _tag, type: u32(rest), indexType: u32(rest + 4), length: u32(rest + 8) }
+      return { _tag, type: blob.unsigned(rest), indexType: blob.unsigned(rest + 1), length: blob.unsigned(rest + 2) }
     case "Struct":
-    case "Union": {
-      const members = entries(vlen, rest, 12, (at): Member => {
-        const place = u32(at + 8)
-        return {
-          name: name(u32(at)),
-          type: u32(at + 4),
-          // With kind_flag set the upper 8 bits hold the size of a bit-field; without, all 32 are the offset.
-          bitOffset: flag ? place & 0xffffff : place,
-          bitfieldSize: flag ? place >>> 24 : 0
-        }
-      })
-      return { _tag, name: own, size: word, members }
-    }
+    case "Union":
+      return lazyMembers(blob, at, vlen, flag, { _tag, name, size: word })
     case "Enum":
       return {
         _tag,
-        name: own,
+        name,
         size: word,
         signed: flag,
-        values: entries(vlen, rest, 8, (at) => ({
-          name: name(u32(at)),
-          value: flag ? view.getInt32(at + 4, true) : u32(at + 4)
+        values: entries(vlen, rest, 2, (entry) => ({
+          name: blob.string(blob.unsigned(entry)),
+          value: flag ? blob.word(entry + 1) : blob.unsigned(entry + 1)
         }))
       }
     case "Enum64":
       return {
         _tag,
-        name: own,
+        name,
         size: word,
         signed: flag,
-        values: entries(vlen, rest, 12, (at) => {
-          const value = (BigInt(u32(at + 8)) << 32n) | BigInt(u32(at + 4))
-          return { name: name(u32(at)), value: flag ? BigInt.asIntN(64, value) : value }
-        })
+        values: entries(vlen, rest, 3, (entry) => ({
+          name: blob.string(blob.unsigned(entry)),
+          value: wideValue(blob, entry, flag)
+        }))
       }
     case "Forward":
-      return { _tag, name: own, of: flag ? "union" : "struct" }
+      return { _tag, name, of: flag ? "union" : "struct" }
     case "Func":
-      return { _tag, name: own, type: word, linkage: vlen }
+      return { _tag, name, type: word, linkage: vlen }
     case "FuncProto":
       return {
         _tag,
         returns: word,
-        parameters: entries(vlen, rest, 8, (at) => ({ name: name(u32(at)), type: u32(at + 4) }))
+        parameters: entries(vlen, rest, 2, (entry) => ({
+          name: blob.string(blob.unsigned(entry)),
+          type: blob.unsigned(entry + 1)
+        }))
       }
     case "Var":
-      return { _tag, name: own, type: word, linkage: u32(rest) }
+      return { _tag, name, type: word, linkage: blob.unsigned(rest) }
     case "DataSection":
       return {
         _tag,
-        name: own,
+        name,
         size: word,
-        variables: entries(vlen, rest, 12, (at) => ({ type: u32(at), offset: u32(at + 4), size: u32(at + 8) }))
+        variables: entries(vlen, rest, 3, (entry) => ({
+          type: blob.unsigned(entry),
+          offset: blob.unsigned(entry + 1),
+          size: blob.unsigned(entry + 2)
+        }))
       }
     case "Float":
-      return { _tag, name: own, size: word }
-    case "DeclTag":
-      return { _tag, name: own, type: word, component: view.getInt32(rest, true) }
+      return { _tag, name, size: word }
+    case "DeclTag": {
+      const component = blob.word(rest)
+      return flag ? { _tag, name, type: word, component, attribute: true } : { _tag, name, type: word, component }
+    }
   }
+}
+
+/** The value of an entry of an `Enum64`. */
+export const wideValue = (blob: Blob, entry: number, signed: boolean): bigint => {
+  const value = (BigInt(blob.unsigned(entry + 2)) << 32n) | BigInt(blob.unsigned(entry + 1))
+  return signed ? BigInt.asIntN(64, value) : value
+}
+
+/** The type with an id that exists, which is the BTF's own. */
+export const decodeOwn = (blob: Blob, id: number): BtfType => decodeRecord(blob, blob.at(id))
+
+/** The type with an id. */
+export const decode = (btf: Btf, id: number): BtfType | undefined => {
+  const blob = blobOf(btf).owner(id)
+  return blob === undefined ? undefined : decodeOwn(blob, id)
 }

@@ -23,7 +23,10 @@ export interface AssembledFunction {
 export interface Unresolved {
   readonly index: number
   readonly slot: number
-  readonly reference: Extract<Instruction.Reference, { readonly _tag: "Core" | "Kfunc" | "KernelVariable" }>
+  readonly reference: Extract<
+    Instruction.Reference,
+    { readonly _tag: "Core" | "LocalCore" | "Kfunc" | "KernelVariable" }
+  >
 }
 
 /** A program whose labels are resolved. What else it refers to is filled in by `Program.load`. */
@@ -122,6 +125,7 @@ class Assembler {
         else push(this.handles, reference.handle, this.slots[index]!)
         break
       case "Core":
+      case "LocalCore":
       case "Kfunc":
       case "KernelVariable":
         this.unresolved.push({ index, slot: this.slots[index]!, reference })

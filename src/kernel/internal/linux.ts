@@ -12,6 +12,7 @@ import { Arena, type Slab } from "../arena.ts"
 import { refuseReleased } from "../released.ts"
 import { countCpus } from "./cpus.ts"
 import { bind, type Koffi } from "./libc.ts"
+import { makeMapFile } from "./mappedFile.ts"
 import { Reactor } from "./reactor.ts"
 import { descriptorCommands, makeThread } from "./thread.ts"
 import { parseVersion } from "../version.ts"
@@ -119,6 +120,12 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     }
   }
 
+  const mapFile = makeMapFile({
+    map: (length, protection, flags, fd) => mapMemory(0, length, protection, flags, fd, 0),
+    unmap: (address, length) => void libc.munmap(address, length),
+    view: (address, length) => koffi.view(address, length)
+  })
+
   const possible = read("/sys/devices/system/cpu/possible")
   const possibleCpus = typeof possible === "number" ? undefined : countCpus(new TextDecoder().decode(possible))
   if (possibleCpus === undefined) throw new Error("cannot read /sys/devices/system/cpu/possible")
@@ -175,6 +182,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     },
     dup: (fd) => thread.keep(result(libc.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0))),
     read,
+    readConstant: (path) => mapFile(path) ?? read(path),
     fsopen: (type) =>
       thread.keep(
         withBytes(text(type), (address) => result(libc.syscall4(numbers.fsopen, address, mount.FSOPEN_CLOEXEC, 0)))

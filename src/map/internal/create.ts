@@ -1,4 +1,5 @@
 // BPF_MAP_CREATE, and what has to be there for it: BTF of its types, and a map as the template of inner ones.
+import * as Result from "effect/Result"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
@@ -49,7 +50,12 @@ const acquireTypes = (kernel: KernelService, spec: MapSpec) =>
   Effect.gen(function*() {
     const layouts = typesOf(spec)
     if (layouts === undefined) return undefined
-    const { bytes, key, value } = typeInfo(spec.name, layouts)
+    const { bytes, key, value } = yield* Effect.fromResult(
+      Result.mapError(
+        typeInfo(spec.name, layouts),
+        ({ actual, expected, field }) => new InvalidArgument({ field: `types, ${field}`, expected, actual })
+      )
+    )
     const { fd } = yield* loadBtf(kernel, bytes, `the types of ${describe(spec)}`)
     return spec.vmlinuxValueType === undefined
       ? { btf_fd: fd, btf_key_type_id: key, btf_value_type_id: value }

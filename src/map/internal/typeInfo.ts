@@ -1,4 +1,5 @@
 // BTF for a map's key and value, made from their layouts: what local storage and spin locks need, and bpftool prints by.
+import * as Result from "effect/Result"
 import * as Btf from "../../btf/Btf.ts"
 import type { BtfType } from "../../btf/BtfType.ts"
 import type { Layout } from "../../layout/Layout.ts"
@@ -93,13 +94,14 @@ export interface TypeInfo {
   readonly value: number
 }
 
+/** Fails for layouts that BTF has no room for, such as a struct of over 65,535 fields. */
 export const typeInfo = (
   name: string,
   layouts: { readonly key: Layout<any>; readonly value: Layout<any> }
-): TypeInfo => {
+): Result.Result<TypeInfo, Btf.BtfError> => {
   const types = new Types()
   const prefix = identifier(name)
   const key = add(types, layouts.key.node, `${prefix}_key`)
   const value = add(types, layouts.value.node, `${prefix}_value`)
-  return { bytes: Btf.encode(types.list), key, value }
+  return Result.map(Btf.encode(types.list), (bytes) => ({ bytes, key, value }))
 }

@@ -3,7 +3,7 @@
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { type AttachType, attachTypes } from "../../abi/names.ts"
-import type { Btf } from "../../btf/Btf.ts"
+import * as Btf from "../../btf/Btf.ts"
 import { InvalidArgument } from "../../kernel/KernelError.ts"
 import { attachable, kinds, of as kindOf, type Target, types } from "../../spec/ProgramKind.ts"
 import { type Flag, flags, type ProgramSpec } from "../../spec/ProgramSpec.ts"
@@ -80,19 +80,19 @@ export const checkKind = (spec: ProgramSpec): InvalidArgument | undefined => {
 const notFound = (expected: string, actual: string): Result.Result<never, InvalidArgument> =>
   Result.fail(invalid("attachTo", expected, JSON.stringify(actual)))
 
-const findById = (btf: Btf, { kind, prefix }: Target, target: string): Result.Result<number, InvalidArgument> => {
+const findById = (btf: Btf.Btf, { kind, prefix }: Target, target: string): Result.Result<number, InvalidArgument> => {
   const name = `${prefix}${target}`
-  const [id] = btf.idsByName(name, kind)
+  const [id] = Btf.idsByName(btf, name, kind)
   return id === undefined
     ? notFound(`the name of something this kernel has (${name} in its types)`, target)
     : Result.succeed(id)
 }
 
 /** For struct_ops the BTF id is the struct's, and the attach type is the index of the member. */
-const findMember = (btf: Btf, target: string): Result.Result<Attachment, InvalidArgument> => {
+const findMember = (btf: Btf.Btf, target: string): Result.Result<Attachment, InvalidArgument> => {
   const [structName, memberName] = target.split(".", 2)
-  const [id] = btf.idsByName(structName!, "Struct")
-  const struct = id === undefined ? undefined : Option.getOrUndefined(btf.type(id))
+  const [id] = Btf.idsByName(btf, structName!, "Struct")
+  const struct = id === undefined ? undefined : Option.getOrUndefined(Btf.type(btf, id))
   const index = struct?._tag === "Struct" ? struct.members.findIndex((member) => member.name === memberName) : -1
   return id === undefined || index < 0
     ? notFound(targetWords.Struct, target)
@@ -103,7 +103,10 @@ const findMember = (btf: Btf, target: string): Result.Result<Attachment, Invalid
 export const needsBtf = (spec: ProgramSpec): boolean => spec.attachTo !== undefined
 
 /** What to tell the kernel of the attachment of a program that `checkKind` found right. `btf` is there when `needsBtf`. */
-export const attachmentOf = (spec: ProgramSpec, btf: Btf | undefined): Result.Result<Attachment, InvalidArgument> => {
+export const attachmentOf = (
+  spec: ProgramSpec,
+  btf: Btf.Btf | undefined
+): Result.Result<Attachment, InvalidArgument> => {
   const attachType: AttachType | undefined = spec.expectedAttachType
   const expectedAttachType = attachType === undefined ? 0 : attachTypes[attachType]
   const { target } = attachable(spec.type, attachType)

@@ -1,5 +1,6 @@
 // BTF for programs made here: their functions, and for each instruction the line of TypeScript that made it. The
 // verifier writes those lines into its log, and bpftool shows them. Callbacks and global functions cannot be without.
+import * as Result from "effect/Result"
 import * as Btf from "../../btf/Btf.ts"
 import type { BtfType } from "../../btf/BtfType.ts"
 import { withStrings } from "../../btf/withStrings.ts"
@@ -92,9 +93,11 @@ const words = (values: ReadonlyArray<number>): Uint8Array => new Uint8Array(Uint
 const lineColumn = ({ column, line }: Line): number =>
   ((Math.min(line, 0x3fffff) << 10) | Math.min(column, 0x3ff)) >>> 0
 
-/** The debug information of a program. */
-export const debugInfoOf = (program: Assembled, name: string): DebugInfo => {
-  const blob = Btf.encode([u64, ...program.functions.flatMap((fn, i) => typesOf(fn, i, name))])
+/** The debug information of a program; `undefined` where BTF has no room for it, as for a name with NUL. */
+export const debugInfoOf = (program: Assembled, name: string): DebugInfo | undefined => {
+  const encoded = Btf.encode([u64, ...program.functions.flatMap((fn, i) => typesOf(fn, i, name))])
+  if (Result.isFailure(encoded)) return undefined
+  const blob = encoded.success
   const lines = linesOf(program)
   const { bytes, offsets } = withStrings(blob, lines.flatMap((line) => [line.file, line.text]))
   return {

@@ -50,6 +50,7 @@ export interface Loadable {
 const debugFields = (kernel: KernelService, { program, spec }: Loadable) =>
   Effect.gen(function*() {
     const info = debugInfoOf(program, spec.name)
+    if (info === undefined) return {}
     const btf = yield* Effect.catchIf(
       loadBtf(kernel, info.btf, `the lines of ${subjectOf(spec)}`),
       (error) => error.call === "bpf",

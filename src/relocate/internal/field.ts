@@ -2,8 +2,8 @@
 // compiled object) comes here with its place.
 import * as Result from "effect/Result"
 import type { Btf } from "../../btf/Btf.ts"
-import { type Place, resolve, sizeOf } from "./path.ts"
-import { missing, type Problem } from "./problem.ts"
+import type { Place } from "../../btf/path.ts"
+import { missing, type Problem, resolve, sizeOf } from "./problem.ts"
 
 /** The bytes to load for a field, and where in them its bits are. */
 export interface Extent {

@@ -38,7 +38,7 @@ export const hiddenFields = (btf: SimulatedBtf, valueType: number): ReadonlyArra
   const type = typeOf(btf, valueType)
   if (type?._tag !== "Struct") return []
   return type.members.flatMap(({ bitOffset, type: id }) => {
-    const member = Option.getOrUndefined(btf.types.type(id))
+    const member = Option.getOrUndefined(Btf.type(btf.types, id))
     const hidden = member?._tag === "Struct" ? hiddenKinds[member.name] : undefined
     return hidden === undefined ? [] : [{ ...hidden, offset: bitOffset / 8 }]
   })

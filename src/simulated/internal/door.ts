@@ -281,6 +281,7 @@ export class Door {
 
   private fileCalls(options: DoorOptions): FileCalls {
     const { descriptors } = this
+    const read = makeFiles({ ...options, tracepoints: this.tracepoints, mounts: this.mounts, descriptors })
     return {
       mmap: (fd, length, protection, offset) => this.mmap(fd, length, protection, offset, options.pageSize),
       munmap: (mapping) => {
@@ -296,7 +297,8 @@ export class Door {
         return descriptors.close(fd)
       },
       dup: (fd) => descriptors.dup(fd),
-      read: makeFiles({ ...options, tracepoints: this.tracepoints, mounts: this.mounts, descriptors }),
+      read,
+      readConstant: read,
       fsopen: (type) =>
         mountable.has(type) ? descriptors.open({ _tag: "FileSystem", type, state: "configuring" }) : -errno.ENODEV,
       fsconfig: (fd, command) => {

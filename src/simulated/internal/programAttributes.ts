@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import { errno } from "../../abi/errno.ts"
 import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
 import { type AttachType, attachTypes, type ProgramType, programTypes } from "../../abi/names.ts"
+import * as Btf from "../../btf/Btf.ts"
 import type { BtfType } from "../../btf/BtfType.ts"
 import * as ProgramKind from "../../spec/ProgramKind.ts"
 import type { Attr } from "./attr.ts"
@@ -255,6 +256,6 @@ export const checkKind = (state: KernelState, request: Request): Rejection | und
     return invalid("FENTRY/FEXIT program can only be attached to another program annotated with BTF")
   }
   if (type === "ext") return invalid("Cannot replace kernel functions")
-  const wrong = wrongTarget(Option.getOrUndefined(state.kernelBtf().type(attachBtfId)), attachBtfId, attachType)
+  const wrong = wrongTarget(Option.getOrUndefined(Btf.type(state.kernelBtf(), attachBtfId)), attachBtfId, attachType)
   return wrong === undefined ? undefined : invalid(wrong)
 }

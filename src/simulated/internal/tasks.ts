@@ -1,5 +1,6 @@
 // The current task, and the few kernel types that programs look into. A real kernel's `task_struct` has some 250 members;
 // this one has those that tracers read, and its BTF tells where they are, as the real one's does.
+import * as Result from "effect/Result"
 import * as Btf from "../../btf/Btf.ts"
 import type { BtfType } from "../../btf/BtfType.ts"
 import * as Layout from "../../layout/Layout.ts"
@@ -87,7 +88,7 @@ export const functionIds = (names: ReadonlyArray<string>): ReadonlyMap<string, n
 export const vmlinux = (
   { functions, tracepoints }: { readonly functions: ReadonlyArray<string>; readonly tracepoints: ReadonlyArray<string> }
 ): Uint8Array =>
-  Btf.encode([
+  Result.getOrThrow(Btf.encode([
     int("int", 4, true), // 1
     { _tag: "Typedef", name: "pid_t", type: 1 }, // 2
     int("unsigned int", 4, false), // 3
@@ -115,7 +116,7 @@ export const vmlinux = (
       name: `btf_trace_${path.slice(path.indexOf("/") + 1)}`,
       type: 6
     }))
-  ])
+  ]))
 
 /** Puts a task and its parent into kernel memory: the address of its `task_struct`, and what takes it away again. */
 export const mapTask = (

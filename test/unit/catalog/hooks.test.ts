@@ -293,7 +293,7 @@ describe("the LSM program of the catalog", () => {
     const own = yield* KernelBtf.load
     const types: Array<BtfType.BtfType> = []
     for (let id = 1;; id++) {
-      const type = Option.getOrUndefined(own.type(id))
+      const type = Option.getOrUndefined(Btf.type(own, id))
       if (type === undefined) break
       types.push(type)
     }
@@ -316,7 +316,7 @@ describe("the LSM program of the catalog", () => {
       size,
       members: [{ name: member, type, bitOffset: offset * 8, bitfieldSize: 0 }]
     })
-    return yield* Effect.fromResult(Btf.parse(Btf.encode([
+    return yield* Effect.fromResult(Btf.parse(Result.getOrThrow(Btf.encode([
       ...types,
       { _tag: "Pointer", type: 0 },
       struct("qstr", 16, "name", name, 8),
@@ -324,7 +324,7 @@ describe("the LSM program of the catalog", () => {
       struct("path", 16, "dentry", pointer, 8),
       { _tag: "Pointer", type: dentry },
       struct("file", 128, "f_path", path, 64)
-    ])))
+    ]))))
   })
 
   test("lsm-file-open tells who opened a file, and allows it", () =>

@@ -8,7 +8,7 @@ import { attachmentOf, checkKind } from "../../../src/program/internal/attachTo.
 import * as ProgramSpec from "../../../src/spec/ProgramSpec.ts"
 
 const func = (name: string): BtfType => ({ _tag: "Func", name, type: 1, linkage: 0 })
-const btf = Result.getOrThrow(Btf.parse(Btf.encode([
+const btf = Result.getOrThrow(Btf.parse(Result.getOrThrow(Btf.encode([
   { _tag: "FuncProto", returns: 0, parameters: [] }, // 1
   func("vfs_read"), // 2
   func("bpf_lsm_file_open"), // 3
@@ -23,7 +23,7 @@ const btf = Result.getOrThrow(Btf.parse(Btf.encode([
       { name: "init", type: 1, bitOffset: 64, bitfieldSize: 0 }
     ]
   } // 6
-])))
+]))))
 
 type Options =
   & Partial<Omit<Parameters<typeof ProgramSpec.makeDynamic>[0], "type">>

@@ -16,7 +16,7 @@ const line = (): number => {
 }
 
 const infoOf = (items: ReadonlyArray<Asm.Item>, name = "tracer") => {
-  const info = debugInfoOf(Result.getOrThrow(Asm.assemble(items)), name)
+  const info = debugInfoOf(Result.getOrThrow(Asm.assemble(items)), name)!
   const btf = Result.getOrThrow(Btf.parse(info.btf))
   const records = (bytes: Uint8Array, words: number) => {
     const all = [...new Uint32Array(bytes.slice().buffer)]
@@ -24,7 +24,7 @@ const infoOf = (items: ReadonlyArray<Asm.Item>, name = "tracer") => {
   }
   return {
     btf,
-    functions: records(info.functions, 2).map(([slot, id]) => ({ slot, type: Option.getOrThrow(btf.type(id!)) })),
+    functions: records(info.functions, 2).map(([slot, id]) => ({ slot, type: Option.getOrThrow(Btf.type(btf, id!)) })),
     lines: records(info.lines, 4).map(([slot, file, text, place]) => ({
       slot,
       file: btf.string(file!),
@@ -50,7 +50,7 @@ describe("the debug information of a program", () => {
       [5, { _tag: "Func", name: "inner", linkage: 0 }],
       [7, { _tag: "Func", name: "outer", linkage: 1 }]
     ])
-    const prototype = Option.getOrThrow(btf.type((functions[2]!.type as { type: number }).type))
+    const prototype = Option.getOrThrow(Btf.type(btf, (functions[2]!.type as { type: number }).type))
     expect(prototype).toMatchObject({ _tag: "FuncProto", parameters: [{ name: "r1" }, { name: "r2" }] })
   })
 

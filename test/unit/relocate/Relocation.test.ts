@@ -74,7 +74,7 @@ const types: ReadonlyArray<BtfType> = [
   { _tag: "Var", name: "bpf_variable", type: 1, linkage: 1 }, // 22
   { _tag: "Typedef", name: "task", type: 1 } // 23
 ]
-const btf = Result.getOrThrow(Btf.parse(Btf.encode(types)))
+const btf = Result.getOrThrow(Btf.parse(Result.getOrThrow(Btf.encode(types))))
 
 const value = (reference: Relocation.KernelReference): number | bigint =>
   Result.getOrThrow(Relocation.resolve(btf, reference))
@@ -151,7 +151,11 @@ describe("a member", () => {
   it("of two structs of one name is at one place in both, or at none", () => {
     expect(value(Asm.coreFieldOffset("same", "x"))).toBe(0)
     expect(value(Asm.coreFieldOffset("twice", "y"))).toBe(0)
-    expect(problem(Asm.coreFieldOffset("twice", "x")).actual).toBe("several that differ")
+    expect(problem(Asm.coreFieldOffset("twice", "x"))).toMatchObject({
+      reason: "ambiguous",
+      actual: "several that differ: 0 for type 16, 4 for type 17",
+      candidates: [16, 17]
+    })
   })
 
   it("named by what is no path is invalid on every kernel", () => {
@@ -179,7 +183,28 @@ describe("a type", () => {
     expect(value(Asm.coreTypeSize("task"))).toBe(104)
     expect(value(Asm.coreTypeSize("u32"))).toBe(4)
     expect(value(Asm.coreTypeId("task"))).toBe(12)
-    expect(problem(Asm.coreTypeSize("nope")).message).toBe("type nope: expected a type nope, got none")
+    // As libbpf: what is not there has size and id 0, and no instruction is poisoned for it.
+    expect(value(Asm.coreTypeSize("nope"))).toBe(0)
+    expect(value(Asm.coreTypeId("nope"))).toBe(0)
+  })
+
+  it("of which there are two that differ is ambiguous: an error of its own, with both", () => {
+    expect(problem(Asm.coreTypeSize("twice"))).toMatchObject({ reason: "ambiguous", candidates: [16, 17] })
+    expect(problem(Asm.coreTypeId("twice")).message).toBe(
+      "type twice: expected one type twice, got several that differ: 16 for type 16, 17 for type 17"
+    )
+    expect(problem(Asm.coreTypeId("same")).reason).toBe("ambiguous")
+    expect(value(Asm.coreTypeSize("same"))).toBe(4)
+    expect(value(Asm.coreTypeExists("twice"))).toBe(1)
+    const program = Result.getOrThrow(Asm.assemble([Asm.mov("r0", Asm.coreTypeSize("twice")), Asm.exit()]))
+    expect(Result.getOrThrow(Result.flip(patch(program, btf)))).toMatchObject({ reason: "ambiguous" })
+  })
+
+  it("may be named with a flavour, which tells variants apart in a program only", () => {
+    expect(value(Asm.coreTypeSize("task___old"))).toBe(104)
+    expect(value(Asm.coreTypeExists("struct task___v2___x"))).toBe(0)
+    expect(value(Asm.coreFieldOffset("struct task___old", "comm"))).toBe(8)
+    expect(value(Asm.coreTypeExists("___task"))).toBe(0)
   })
 
   it("matches a shape", () => {
@@ -207,6 +232,20 @@ describe("an enumerator", () => {
   })
 })
 
+describe("a negative enumerator", () => {
+  it("is -1 where the kernel's types say it is unsigned, as they do before 6.0", () => {
+    const values = [{ name: "INVALID", value: 0xffffffff }, { name: "OFFLINE", value: 0 }]
+    const old = Result.getOrThrow(Btf.parse(Result.getOrThrow(Btf.encode([
+      { _tag: "Enum", name: "cpuhp_state", size: 4, signed: false, values }
+    ]))))
+    const reference = Asm.coreEnumValue("cpuhp_state", "INVALID")
+    expect(Relocation.resolve(old, reference)).toEqual(Result.succeed(-1))
+    const program = Result.getOrThrow(Asm.assemble([Asm.lddwCore("r0", reference), Asm.exit()]))
+    const { bytes } = Result.getOrThrow(patch(program, old))
+    expect(Result.getOrThrow(Instruction.decode(bytes))[0]!.immediate).toBe(2n ** 64n - 1n)
+  })
+})
+
 describe("functions and variables of the kernel", () => {
   it("are BTF ids", () => {
     expect(value({ _tag: "Kfunc", name: "bpf_thing" })).toBe(21)
@@ -217,10 +256,10 @@ describe("functions and variables of the kernel", () => {
 
 describe("BTF that is circular", () => {
   it("is searched to an end", () => {
-    const circular = Result.getOrThrow(Btf.parse(Btf.encode([
+    const circular = Result.getOrThrow(Btf.parse(Result.getOrThrow(Btf.encode([
       struct("loop", 8, [member("", 1, 0), member("", 2, 0)]),
       { _tag: "Typedef", name: "t", type: 2 }
-    ])))
+    ]))))
     const result = Relocation.resolve(circular, Asm.coreFieldOffset("loop", "x"))
     expect(Result.isFailure(result)).toBe(true)
   })

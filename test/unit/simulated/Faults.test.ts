@@ -35,6 +35,7 @@ const recorded = () => {
       close: answer("files.close", 0),
       dup: answer("files.dup", 7),
       read: answer("files.read", new Uint8Array(1)),
+      readConstant: answer("files.readConstant", new Uint8Array(1)),
       fsopen: answer("files.fsopen", 8),
       fsconfig: answer("files.fsconfig", 0),
       fsmount: answer("files.fsmount", 9),

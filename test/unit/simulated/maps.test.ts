@@ -1,3 +1,4 @@
+import * as Result from "effect/Result"
 import { describe, it } from "@effect/vitest"
 import { expect } from "vitest"
 import { errno } from "../../../src/abi/errno.ts"
@@ -302,11 +303,11 @@ describe("values that BTF describes", () => {
   const int = (name: string) =>
     ({ _tag: "Int", name, size: 4, bits: 32, offset: 0, signed: false, char: false, bool: false }) as const
   const member = (name: string, type: number, bitOffset: number) => ({ name, type, bitOffset, bitfieldSize: 0 })
-  const types = Btf.encode([
+  const types = Result.getOrThrow(Btf.encode([
     int("unsigned int"),
     { _tag: "Struct", name: "bpf_spin_lock", size: 4, members: [member("val", 1, 0)] },
     { _tag: "Struct", name: "value", size: 8, members: [member("lock", 2, 0), member("count", 1, 32)] }
-  ])
+  ]))
 
   const described = (door: MapDoor, btf: number, flags = 0) =>
     door.call(bpf_cmd.BPF_MAP_CREATE, bpf_attr_map_create, {

@@ -1,0 +1,44 @@
+// Files whose content is the same as long as the kernel runs, mapped in place of read: sysfs hands out a page a call, and
+// fresh memory costs more than the copy.
+import { closeSync, fstatSync, openSync } from "node:fs"
+import { mman } from "../../abi/os.ts"
+
+/** Maps and unmaps memory; the address, or `-errno`. */
+export interface Mapper {
+  readonly map: (length: number, protection: number, flags: number, fd: number) => number
+  readonly unmap: (address: number, length: number) => void
+  readonly view: (address: number, length: number) => ArrayBuffer
+}
+
+/** A file of sysfs that cannot change or shrink: reading another one that did would be SIGBUS. */
+const isConstant = (path: string): boolean => path.startsWith("/sys/kernel/btf/")
+
+/**
+ * Gives the content of such files. Each mapping is read-only and goes when nothing refers to its bytes any more, which is
+ * why whoever gets them must hand out no view of them that could be written to or outlive them.
+ */
+export const makeMapFile = (mapper: Mapper): (path: string) => Uint8Array | undefined => {
+  const mappings = new FinalizationRegistry<{ readonly address: number; readonly length: number }>(
+    ({ address, length }) => mapper.unmap(address, length)
+  )
+  return (path) => {
+    if (!isConstant(path)) return undefined
+    let fd: number
+    try {
+      fd = openSync(path, "r")
+    } catch {
+      return undefined // reading it gives the reason
+    }
+    try {
+      const length = fstatSync(fd).size
+      if (length === 0) return undefined
+      const address = mapper.map(length, mman.PROT_READ, mman.MAP_PRIVATE, fd)
+      if (address < 0) return undefined // before 6.16 they cannot be mapped
+      const buffer = mapper.view(address, length)
+      mappings.register(buffer, { address, length })
+      return new Uint8Array(buffer)
+    } finally {
+      closeSync(fd)
+    }
+  }
+}
