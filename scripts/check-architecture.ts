@@ -97,6 +97,16 @@ const circles = (graph: ReadonlyMap<string, ReadonlyArray<string>>): ReadonlyArr
   return found
 }
 
+// The page says of each folder on which floor it is.
+const told = new Map(
+  [...readFileSync(join(root, "../docs/architecture.md"), "utf8").matchAll(/^- (\d+) `(\w+)\/`/gm)]
+    .map(([, floor, folder]) => [folder!, Number(floor)] as const)
+)
+for (const entry of readdirSync(root, { withFileTypes: true })) {
+  if (entry.isDirectory() && told.get(entry.name) !== floorOf(entry.name)) {
+    problems.push(`docs/architecture.md: ${entry.name}/ is on floor ${floorOf(entry.name)}`)
+  }
+}
 // A file with a capital letter is a public module, by that name; all others are the package's own.
 const { exports } = JSON.parse(readFileSync(join(root, "../package.json"), "utf8"))
 const offered = new Set(
