@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { errno } from "../abi/errno.ts"
 import { SystemCallError } from "./KernelError.ts"
 import type { KernelService } from "./kernelService.ts"
+import { releasedHint } from "./released.ts"
 import type { Descriptor } from "./systemCall.ts"
 
 /** A handle: what it is of lives as long as its scope, and longer where something else refers to it. */
@@ -25,6 +26,7 @@ export interface HandleKind {
 /** What errors of a handle, and its text, begin with: `xdp program "pass"`. */
 const subjectKey = Symbol.for("~effect-ebpf/Handle/subject")
 const kindKey = Symbol.for("~effect-ebpf/Handle/kind")
+const kernelKey = Symbol.for("~effect-ebpf/Handle/kernel")
 const inspectKey = Symbol.for("nodejs.util.inspect.custom")
 
 const decoder = new TextDecoder()
@@ -59,6 +61,7 @@ export const handleOf = <Fields extends object>(
     [kind.typeId]: hidden(kind.typeId),
     [kindKey]: hidden(kind),
     [subjectKey]: hidden(subject),
+    [kernelKey]: hidden(kernel),
     [inspectKey]: hidden(print),
     toString: hidden(print),
     toJSON: hidden(print)
@@ -79,14 +82,21 @@ export const closedError = (kind: HandleKind, subject: string): SystemCallError 
 
 /**
  * The descriptor of a handle, for the call at hand: it fails with EBADF and a sentence where the scope of the handle has
- * closed. All operations on handles begin so.
+ * closed, or its kernel was released. All operations on handles begin so.
  */
 export const openFd = (handle: Handle): Effect.Effect<number, SystemCallError> =>
   Effect.suspend(() => {
-    if (handle.fd >= 0) return Effect.succeed(handle.fd)
-    const kind = (handle as { readonly [kindKey]?: HandleKind })[kindKey]
-    return Effect.fail(closedError(
-      kind ?? { typeId: "", closed: "The scope that it was acquired in has closed" },
-      subjectOf(handle)
-    ))
+    const { [kernelKey]: kernel, [kindKey]: kind = unknownKind } = handle as Hidden
+    if (kernel?.isReleased() === true) {
+      return Effect.fail(closedError({ ...kind, closed: releasedHint }, subjectOf(handle)))
+    }
+    return handle.fd >= 0 ? Effect.succeed(handle.fd) : Effect.fail(closedError(kind, subjectOf(handle)))
   })
+
+/** What handles have beside what is seen of them. */
+interface Hidden {
+  readonly [kindKey]?: HandleKind
+  readonly [kernelKey]?: KernelService
+}
+
+const unknownKind: HandleKind = { typeId: "", closed: "The scope that it was acquired in has closed" }

@@ -1,9 +1,13 @@
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { expect } from "vitest"
 import { inspect } from "node:util"
-import { ArrayMap, Asm, HashMap, type Kernel, Layout, Program, ProgramSpec } from "../../src/index.ts"
+import { ArrayMap, Asm, HashMap, Kernel, Layout, Program, ProgramSpec } from "../../src/index.ts"
+import { debugInfoOf } from "../../src/program/internal/debugInfo.ts"
+import * as SimulatedKernel from "../../src/simulated/SimulatedKernel.ts"
 import { acquireBpfFs } from "../support/folders.ts"
 import type { Test } from "../support/kernels.ts"
 import { operations } from "./operations.ts"
@@ -294,6 +298,33 @@ export const programs = (test: Test): void => {
         expected: "socket_filter"
       })
       expect(yield* Effect.flip(Program.openPinned("xdp", `${folder}/q`))).toMatchObject({ code: "ENOENT" })
+    }))
+
+  test("debug information that came with a program goes along in place of that made here", () =>
+    Effect.gen(function*() {
+      const source = Result.getOrThrow(Asm.assemble([Asm.mov("r0", 0), Asm.mov("r0", "r5"), Asm.exit()]))
+      const debugInfo = debugInfoOf(source, "theirs")
+      const instructions = source.instructions.map((instruction) => ({ ...instruction, source: undefined }))
+      const spec = ProgramSpec.make({ type: "socket_filter", name: "theirs", instructions, debugInfo })
+      const error = yield* Effect.flip(Program.load(spec))
+      expect(error).toMatchObject({ _tag: "VerifierError", instruction: 1 })
+      expect((error as { location?: string }).location).toMatch(/programs\.ts:\d+$/)
+      const fine = [Asm.mov("r0", 0), Asm.mov("r0", 1), Asm.exit()]
+      const info = yield* Program.info(yield* Program.load({ ...spec, instructions: fine }))
+      const without = yield* Program.info(
+        yield* Program.load(filter(fine.map((each) => ({ ...each, source: undefined }))))
+      )
+      const { kind } = yield* Kernel.Kernel
+      if (kind === "linux") expect([info.sourceLines, without.sourceLines]).toEqual([3, 0])
+    }))
+
+  test("a program of a kernel that was released is refused, and says so", () =>
+    Effect.gen(function*() {
+      const { kind } = yield* Kernel.Kernel
+      const layer = Layer.fresh(kind === "linux" ? Kernel.layer : SimulatedKernel.layer())
+      const program = yield* Effect.provide(Program.load(filter([Asm.mov("r0", 0), Asm.exit()])), layer)
+      const error = yield* Effect.flip(Program.testRun(program, packet))
+      expect(error).toMatchObject({ code: "EBADF", hint: expect.stringContaining("Kernel layer") })
     }))
 
   test("a map that was not given is named", () =>

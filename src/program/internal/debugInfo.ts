@@ -6,13 +6,7 @@ import type { BtfType } from "../../btf/BtfType.ts"
 import { withStrings } from "../../btf/withStrings.ts"
 import type { Assembled, AssembledFunction } from "../../isa/Asm.ts"
 import type { Instruction } from "../../isa/Instruction.ts"
-
-/** What goes along with a program: a BTF blob, `struct bpf_func_info`s and `struct bpf_line_info`s. */
-export interface DebugInfo {
-  readonly btf: Uint8Array
-  readonly functions: Uint8Array
-  readonly lines: Uint8Array
-}
+import type { DebugInfo } from "../../spec/ProgramSpec.ts"
 
 /** sizeof(struct bpf_func_info): insn_off, type_id */
 export const FUNCTION_RECORD = 8
@@ -107,4 +101,20 @@ export const debugInfoOf = (program: Assembled, name: string): DebugInfo | undef
       lines.flatMap((line) => [line.slot, offsets.get(line.file)!, offsets.get(line.text)!, lineColumn(line)])
     )
   }
+}
+
+/** The line that debug information has for a slot, as `file:line`: that of the last record at or before it. */
+export const lineAt = (
+  { btf, lineRecordSize = LINE_RECORD, lines }: DebugInfo,
+  slot: number
+): string | undefined => {
+  const view = new DataView(lines.buffer, lines.byteOffset, lines.byteLength)
+  let found: number | undefined
+  for (let at = 0; at + LINE_RECORD <= lines.length; at += Math.max(LINE_RECORD, lineRecordSize)) {
+    if (view.getUint32(at, true) <= slot) found = at
+  }
+  const strings = found === undefined ? undefined : Result.getOrElse(Btf.parse(btf), () => undefined)
+  if (found === undefined || strings === undefined) return undefined
+  const file = strings.string(view.getUint32(found + 4, true))
+  return file === "" ? undefined : `${file}:${view.getUint32(found + 12, true) >>> 10}`
 }

@@ -17,12 +17,13 @@ import type { SystemCallError } from "../../kernel/KernelError.ts"
 import { flags, type ProgramSpec } from "../../spec/ProgramSpec.ts"
 import { VerifierError } from "../VerifierError.ts"
 import type { Attachment } from "./attachTo.ts"
-import { debugInfoOf, FUNCTION_RECORD, LINE_RECORD } from "./debugInfo.ts"
+import { debugInfoOf, FUNCTION_RECORD, LINE_RECORD, lineAt } from "./debugInfo.ts"
 import { failingInstruction, lastLines, logSizes, readLog, reasonOf, type VerifierLog } from "./verifierLog.ts"
 
 const encoder = new TextEncoder()
 
-const locationOf = (program: Assembled, slot: number | undefined): string | undefined => {
+const locationOf = ({ program, spec }: Loadable, slot: number | undefined): string | undefined => {
+  if (slot !== undefined && spec.debugInfo !== undefined) return lineAt(spec.debugInfo, slot)
   const index = slot === undefined ? -1 : program.slots.indexOf(slot)
   const source = index < 0 ? undefined : sourceOf(program.instructions[index]!)
   return source === undefined ? undefined : `${source.file}:${source.line}`
@@ -49,8 +50,9 @@ export interface Loadable {
 /** The fields of BPF_PROG_LOAD for debug information. Where the kernel does not take it, programs go without. */
 const debugFields = (kernel: KernelService, { program, spec }: Loadable) =>
   Effect.gen(function*() {
-    const info = debugInfoOf(program, spec.name)
+    const info = spec.debugInfo ?? debugInfoOf(program, spec.name)
     if (info === undefined) return {}
+    const { functionRecordSize = FUNCTION_RECORD, lineRecordSize = LINE_RECORD } = info
     const btf = yield* Effect.catchIf(
       loadBtf(kernel, info.btf, `the lines of ${subjectOf(spec)}`),
       (error) => error.call === "bpf",
@@ -60,14 +62,14 @@ const debugFields = (kernel: KernelService, { program, spec }: Loadable) =>
     const hasLines = info.lines.length > 0
     return {
       prog_btf_fd: btf.fd,
-      func_info_rec_size: FUNCTION_RECORD,
+      func_info_rec_size: functionRecordSize,
       func_info: pointTo(info.functions),
-      func_info_cnt: info.functions.length / FUNCTION_RECORD,
+      func_info_cnt: Math.floor(info.functions.length / functionRecordSize),
       ...(hasLines
         ? {
-          line_info_rec_size: LINE_RECORD,
+          line_info_rec_size: lineRecordSize,
           line_info: pointTo(info.lines),
-          line_info_cnt: info.lines.length / LINE_RECORD
+          line_info_cnt: Math.floor(info.lines.length / lineRecordSize)
         }
         : {})
     }
@@ -81,7 +83,7 @@ export const loadProgram = (
   loadable: Loadable
 ): Effect.Effect<Descriptor, VerifierError | SystemCallError, Scope.Scope> =>
   withLocalScope(Effect.fnUntraced(function*(owner) {
-    const { attachment, bytes, logLevel, poisoned, program, spec } = loadable
+    const { attachment, bytes, logLevel, poisoned, spec } = loadable
     const debug = yield* debugFields(kernel, loadable)
     const subject = subjectOf(spec)
 
@@ -116,7 +118,7 @@ export const loadProgram = (
         errno: error,
         reason,
         instruction,
-        location: locationOf(program, instruction),
+        location: locationOf(loadable, instruction),
         missing: instruction === undefined ? undefined : poisoned.get(instruction)?.message,
         hint: whyRefused(spec, bytes, instruction, reason, kernel.version)
       })
