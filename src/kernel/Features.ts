@@ -14,6 +14,7 @@ export interface Feature {
 export const features = {
   atomics: { name: "atomic operations beside BPF_ADD", since: [5, 12] },
   batch: { name: "batch operations on maps", since: [5, 6] },
+  boundsOfDivision: { name: "knowing the bounds of what was divided", since: [7, 0] },
   bloomFilter: { name: "a bloom_filter map", since: [5, 16] },
   arena: { name: "an arena map", since: [6, 9] },
   cpuV4: { name: "instructions of cpu v4", since: [6, 6] },
@@ -27,6 +28,7 @@ export const features = {
   logTrueSize: { name: "telling the size of a verifier log", since: [6, 4] },
   memcgAccounting: { name: "accounting BPF memory to cgroups in place of RLIMIT_MEMLOCK", since: [5, 11] },
   perfEventLink: { name: "a BPF link to a perf event", since: [5, 15] },
+  privateStacks: { name: "functions of tracing programs with a stack of their own", since: [6, 13] },
   rawTracepointTestRun: { name: "a test run of a raw tracepoint", since: [5, 10] },
   ringbuf: { name: "a ringbuf map", since: [5, 8] },
   unwrittenStack: { name: "reading bytes of the stack that were never written, with privilege", since: [6, 3] },

@@ -63,6 +63,25 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
   atomics: loads(cell, Asm.atomicFetchAdd("r10", -8, "r1"), pass),
   loadAcquire: loads(cell, Asm.loadAcquire8("r2", "r10", -8), pass),
   cpuV4: loads(cell, Asm.movsx("r2", "r1", 8), pass),
+  boundsOfDivision: loads(
+    Asm.stdw("r10", -8, 0),
+    Asm.call("get_prandom_u32"),
+    Asm.mod("r0", 8),
+    Asm.mov("r1", "r10"),
+    Asm.add("r1", "r0"),
+    Asm.ldxb("r0", "r1", -8),
+    pass
+  ),
+  privateStacks: works(Program.load(ProgramSpec.make({
+    type: "tracepoint",
+    name: "probe",
+    instructions: [
+      Asm.stdw("r10", -320, 0),
+      Asm.callLocal("other"),
+      pass,
+      Asm.func("other", [Asm.stdw("r10", -320, 0), pass])
+    ]
+  }))),
   unwrittenStack: loads(Asm.ldxdw("r2", "r10", -8), pass),
 
   cgroupLocalStorage: storage("cgrp_storage"),

@@ -1,9 +1,11 @@
 // What is checked when a program is loaded, in the manner of the kernel's verifier, in its order and with its words. It
 // knows less than the verifier does: where it is in doubt it accepts, and what is wrong then is still caught as the program
 // runs.
-import { CALL, calls } from "../../isa/opcodes.ts"
+import { bpf_func_id } from "../../abi/generated/enums.ts"
+import { CALL, calls, classes, modes } from "../../isa/opcodes.ts"
 import { logLine } from "./verifier/logLine.ts"
 import { explore, type Explored } from "./verifier/explore.ts"
+import { checkStackDepth } from "./verifier/stackDepth.ts"
 import { Rejected, type Subject } from "./verifier/path.ts"
 import { checkInstructions, checkReach, checkStructure, reject, type Rejection } from "./verifier/structure.ts"
 
@@ -23,14 +25,32 @@ const checkKernelFunctions = ({ code }: Subject): Rejection | undefined => {
   return undefined
 }
 
+/** What may leave a function without its caller's knowledge stands in functions only where their types are known. */
+const checkAbnormalReturns = ({ code, hasFunctionInfo }: Subject): Rejection | undefined => {
+  if (hasFunctionInfo || code.functions.length < 2) return undefined
+  for (let pc = code.functions[1]!; pc < code.length; pc++) {
+    const opcode = code.opcodes[pc]!
+    const mode = opcode & 0xe0
+    if ((opcode & 7) === classes.BPF_LD && (mode === modes.BPF_ABS || mode === modes.BPF_IND)) {
+      return reject("LD_ABS is not allowed in subprogs without BTF")
+    }
+    if (opcode === CALL && code.src[pc] === 0 && code.immediates[pc] === bpf_func_id.BPF_FUNC_tail_call) {
+      return reject("tail_call is not allowed in subprogs without BTF")
+    }
+  }
+  return undefined
+}
+
 /** What is wrong with a program, or what was learnt of it. */
 export const check = (subject: Subject): Rejection | Explored => {
   const { code } = subject
-  const wrong = checkKernelFunctions(subject) ?? checkStructure(code) ?? checkInstructions(subject) ?? checkReach(code)
+  const wrong = checkKernelFunctions(subject) ?? checkStructure(code) ?? checkAbnormalReturns(subject) ??
+    checkInstructions(subject) ?? checkReach(code)
   if (wrong !== undefined) return wrong
   if (subject.kindRefusal !== undefined) return subject.kindRefusal
   try {
-    return explore(subject)
+    const explored = explore(subject)
+    return checkStackDepth(subject, explored.depths) ?? explored
   } catch (error) {
     if (!(error instanceof Rejected)) throw error
     return { ...reject(...error.lines), errno: error.errno }

@@ -125,6 +125,7 @@ export class Door {
       random: options.random,
       schedule: options.schedule
     })
+    const version = parseVersion(options.release)
     this.state = {
       memory,
       descriptors: this.descriptors,
@@ -133,8 +134,10 @@ export class Door {
       helperIds: this.runner.helperIds,
       verifier: {
         followsPaths: options.verifier === "on",
-        allowsUnwrittenStack: isExpected(parseVersion(options.release), "unwrittenStack"),
-        keepsEndOfLog: isExpected(parseVersion(options.release), "logTrueSize")
+        allowsUnwrittenStack: isExpected(version, "unwrittenStack"),
+        keepsEndOfLog: isExpected(version, "logTrueSize"),
+        tracksDivision: isExpected(version, "boundsOfDivision"),
+        hasPrivateStacks: isExpected(version, "privateStacks")
       },
       version: parseVersion(options.release),
       kernelBtf: () => this.kernelBtf ??= Result.getOrThrow(Btf.parse(vmlinux(options))),

@@ -33,6 +33,8 @@ export interface KernelState extends MapHost {
     readonly allowsUnwrittenStack: boolean
     /** Whether a log that does not fit keeps its end, and its size is told. */
     readonly keepsEndOfLog: boolean
+    readonly tracksDivision: boolean
+    readonly hasPrivateStacks: boolean
   }
   /** What its version is, such as 6.18. */
   readonly version: KernelVersion

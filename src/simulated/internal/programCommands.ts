@@ -132,14 +132,15 @@ export const loadProgram = (state: KernelState, attr: Attr): number => {
   const { maps, resolve, wrong } = resolveLoads(state, attr)
   const code = decode(name, bytes, resolve)
   const { attachType, number: type } = request
-  const { allowsUnwrittenStack, followsPaths } = state.verifier
+  const { followsPaths } = state.verifier
   const subject = {
     code,
     type,
     attachType,
     maps,
     wrongLoads: wrong,
-    allowsUnwrittenStack,
+    rules: state.verifier,
+    hasFunctionInfo: attr.u32(f.func_info_cnt) > 0,
     kindRefusal: checkKind(state, request),
     callees: {
       version: state.version,

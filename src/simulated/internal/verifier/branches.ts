@@ -1,14 +1,19 @@
 // What a conditional jump does to the state: the other way to go, if there are two, and what is known on each.
-import { classes, jumps } from "../../../isa/opcodes.ts"
+import { alu, classes, jumps } from "../../../isa/opcodes.ts"
 import { targetOf } from "../interpreter/code.ts"
 import { release } from "./helperCalls.ts"
 import { flipped, outcome, refined } from "./jumps.ts"
+import { AT_END, BEYOND_END } from "./memoryAccess.ts"
 import type { Path } from "./path.ts"
 import * as Scalar from "./scalar.ts"
 import { copyState, isPointer, number, type Register, replaceAll, type State } from "./state.ts"
 
 const isZero = ({ kind, scalar }: Register): boolean =>
   kind === "scalar" && Scalar.isConstant(scalar) && scalar.tnum.value === 0n
+
+/** Pointers of which the verifier says that they are not NULL (reg_not_null): those to contexts, stacks and packets are not. */
+const isNeverNull = ({ kind, nullable }: Register): boolean =>
+  !nullable && (kind === "value" || kind === "memory" || kind === "map")
 
 /** A nullable pointer turned out to be NULL, or not. */
 const settleNull = (path: Path, state: State, of: Register, isNull: boolean): void => {
@@ -37,27 +42,79 @@ const isPacketEnd = (pointer: Register, end: Register): boolean =>
   (pointer.kind === "packet" && end.kind === "end") ||
   (pointer.kind === "meta" && end.kind === "packet" && end.id === 0 && end.offset === 0)
 
+/** The pointer itself is at the packet's end or beyond it (mark_pkt_end). */
+const markEnd = (state: State, register: number, beyond: boolean): void => {
+  const frame = state.frames.at(-1)!
+  const known = frame.registers[register]!
+  if (known.kind === "packet") frame.registers[register] = { ...known, range: beyond ? BEYOND_END : AT_END }
+}
+
 /** `pointer operation end`: what is known of the packet where it holds, and where not. */
-const comparePacket = (operation: number, pointer: Register, taken: State, fallsThrough: State): void => {
+const comparePacket = (
+  operation: number,
+  pointer: Register,
+  register: number,
+  taken: State,
+  fallsThrough: State
+): void => {
   switch (operation) {
     case jumps.BPF_JGT:
-      return findRange(fallsThrough, pointer, false)
+      findRange(fallsThrough, pointer, false)
+      return markEnd(taken, register, true)
     case jumps.BPF_JGE:
-      return findRange(fallsThrough, pointer, true)
+      findRange(fallsThrough, pointer, true)
+      return markEnd(taken, register, false)
     case jumps.BPF_JLT:
+      markEnd(fallsThrough, register, false)
       return findRange(taken, pointer, true)
     case jumps.BPF_JLE:
+      markEnd(fallsThrough, register, true)
       return findRange(taken, pointer, false)
     default:
   }
 }
 
-/** Puts a number into a register, and into all that are known to hold the same. */
+/** Whether a pointer that is known to be at or beyond the end compares so to it (is_pkt_ptr_branch_taken). */
+const packetOutcome = (operation: number, { range }: Register): boolean | undefined => {
+  const beyond = range === BEYOND_END
+  if (range >= 0) return undefined
+  switch (operation) {
+    case jumps.BPF_JLE:
+      return beyond ? false : undefined
+    case jumps.BPF_JGT:
+      return beyond ? true : undefined
+    case jumps.BPF_JLT:
+      return false
+    case jumps.BPF_JGE:
+      return true
+    default:
+      return undefined
+  }
+}
+
+/** Puts a number into a register, and into all that are known to hold the same or a distance from it. */
 const learn = (state: State, register: number, scalar: Scalar.Scalar): void => {
   const frame = state.frames.at(-1)!
   const known = frame.registers[register]!
-  if (known.id === 0) frame.registers[register] = { ...known, scalar }
-  else replaceAll(state, (other) => other.kind === "scalar" && other.id === known.id, (other) => ({ ...other, scalar }))
+  if (known.id === 0) {
+    frame.registers[register] = { ...known, scalar }
+    return
+  }
+  replaceAll(state, (other) => other.kind === "scalar" && other.id === known.id, (other) => {
+    if (other.offset === known.offset) return { ...other, scalar }
+    const distance = Scalar.constant(BigInt(other.offset - known.offset))
+    return { ...other, scalar: Scalar.arithmetic(alu.BPF_ADD, 64, scalar, distance) }
+  })
+}
+
+/** The registers that hold the same number as one. */
+const linkedTo = (state: State, { id, kind }: Register): number => {
+  if (id === 0 || kind !== "scalar") return 0
+  let linked = 0
+  for (const [r, register] of state.frames.at(-1)!.registers.entries()) {
+    if (register.kind === "scalar" && register.id === id) linked |= 1 << r
+  }
+  return linked
 }
 
 const compareNumbers = (path: Path, pc: number, a: Register, b: Register): State | undefined => {
@@ -66,6 +123,11 @@ const compareNumbers = (path: Path, pc: number, a: Register, b: Register): State
   const bits = (opcode & 7) === classes.BPF_JMP32 ? 32 : 64
   const operation = opcode & 0xf0
   const certain = outcome(operation, bits, a.scalar, b.scalar)
+  const fromRegister = (opcode & 8) !== 0
+  if (certain !== undefined) {
+    path.precise(code.dst[pc]!)
+    if (fromRegister) path.precise(code.src[pc]!)
+  }
   if (certain === true) {
     state.pc = targetOf(code, pc)
     return undefined
@@ -73,7 +135,10 @@ const compareNumbers = (path: Path, pc: number, a: Register, b: Register): State
   if (certain === false) return undefined
   const other = copyState(state)
   other.pc = targetOf(code, pc)
-  const fromRegister = (opcode & 8) !== 0
+  if (state.step !== undefined) {
+    const linked = linkedTo(state, a) | (fromRegister ? linkedTo(state, b) : 0)
+    if ((linked & (linked - 1)) !== 0) state.step.linked = linked
+  }
   for (const [where, taken] of [[other, true], [state, false]] as const) {
     const [left, right] = refined(operation, bits, a.scalar, b.scalar, taken)
     learn(where, code.dst[pc]!, left)
@@ -95,17 +160,30 @@ export const branch = (path: Path, pc: number): State | undefined => {
   if (a.kind === "scalar" && b.kind === "scalar") return compareNumbers(path, pc, a, b)
   const equality = operation === jumps.BPF_JEQ || operation === jumps.BPF_JNE
   const isWide = (opcode & 7) === classes.BPF_JMP
-  if (isWide && equality && isPointer(a) && !a.nullable && isZero(b)) {
+  if (equality && (isNeverNull(a) && isZero(b) || isNeverNull(b) && isZero(a))) {
     // A pointer that is not NULL: one way only.
     if (operation === jumps.BPF_JNE) state.pc = targetOf(code, pc)
     return undefined
   }
+  const certain = !isWide
+    ? undefined
+    : a.kind === "packet" && b.kind === "end"
+    ? packetOutcome(operation, a)
+    : b.kind === "packet" && a.kind === "end"
+    ? packetOutcome(flipped(operation), b)
+    : undefined
+  if (certain === true) state.pc = targetOf(code, pc)
+  if (certain !== undefined) return undefined
   const other = copyState(state)
   other.pc = targetOf(code, pc)
-  if (isWide && equality && a.nullable && isZero(b)) {
+  const isImmediate = (opcode & 8) === 0
+  if (isWide && equality && a.nullable && isImmediate && isZero(b)) {
     settleNull(path, other, a, operation === jumps.BPF_JEQ)
     settleNull(path, state, a, operation === jumps.BPF_JNE)
-  } else if (isPacketEnd(a, b)) comparePacket(operation, a, other, state)
-  else if (isPacketEnd(b, a)) comparePacket(flipped(operation), b, other, state)
+  } else if (isWide && equality && isPointer(a) && isPointer(b) && a.nullable !== b.nullable) {
+    // What is the same as a pointer that is not NULL is not either.
+    settleNull(path, operation === jumps.BPF_JEQ ? other : state, a.nullable ? a : b, false)
+  } else if (!isImmediate && isWide && isPacketEnd(a, b)) comparePacket(operation, a, code.dst[pc]!, other, state)
+  else if (isWide && isPacketEnd(b, a)) comparePacket(flipped(operation), b, code.src[pc]!, other, state)
   return other
 }

@@ -129,7 +129,7 @@ const where = (operation: number, bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar
     case jumps.BPF_JSLE:
       return Scalar.narrowed(a, bits, { smax: y.smax })
     case jumps.BPF_JSET:
-      return withBit(a, b)
+      return withBit(bits, a, b)
     default:
       return withoutBits(bits, a, b)
   }
@@ -150,17 +150,17 @@ const without = (bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar 
 
 const isPowerOfTwo = (value: bigint): boolean => value !== 0n && (value & (value - 1n)) === 0n
 
-const withBit = (a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
-  if (!Scalar.isConstant(b) || !isPowerOfTwo(b.tnum.value)) return a
-  const bit = b.tnum.value
+const withBit = (bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
+  const bit = bitsOf(b, bits).value
+  if (!Scalar.isConstantIn(b, bits) || !isPowerOfTwo(bit)) return a
   return Scalar.narrowed(a, 64, {}, { value: bit, mask: 0xffffffffffffffffn & ~bit })
 }
 
-/** The opposite of `set`: none of these bits. */
+/** The opposite of `set`: none of these bits. The verifier forgets the bounds here. */
 const withoutBits = (bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
   if (!Scalar.isConstantIn(b, bits)) return a
-  const set = bits === 64 ? b.tnum.value : BigInt.asUintN(32, b.tnum.value)
-  return Scalar.narrowed(a, 64, {}, { value: 0n, mask: 0xffffffffffffffffn & ~set })
+  const set = bitsOf(b, bits).value
+  return Scalar.ofTnum({ value: a.tnum.value & ~set, mask: a.tnum.mask & ~set })
 }
 
 /** What is known of both sides where the answer is `taken`. */

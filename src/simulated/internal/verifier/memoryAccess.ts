@@ -1,16 +1,24 @@
 // Loads, stores, and memory that helpers are given: what may be touched, and what is known of it then.
+import { programTypes } from "../../../abi/names.ts"
 import { contextAccess } from "./contexts.ts"
 import type { Path } from "./path.ts"
 import * as Scalar from "./scalar.ts"
 import {
+  allOf,
   anything,
+  bytes,
+  emptySlot,
   type Frame,
   nameOf,
+  none,
   number,
   pointer,
   type Register,
-  type Spill,
+  replaceAll,
+  type Slot,
+  spilledSize,
   STACK,
+  typeAt,
   unknownNumber
 } from "./state.ts"
 
@@ -24,6 +32,10 @@ export interface Access {
   readonly size: number
   readonly write: boolean
   readonly argument?: boolean
+  /** True for a store of what no register holds: the result of an atomic operation. */
+  readonly unknown?: boolean
+  /** True where a misaligned access is never allowed. */
+  readonly strict?: boolean
 }
 
 /** Checks that `offset + variable part`, and `size` bytes from there, lie in memory of `length` bytes. */
@@ -57,11 +69,28 @@ const checkBounds = (
   }
 }
 
+const readOnly: ReadonlySet<number> = new Set([
+  programTypes.lwt_in,
+  programTypes.lwt_out,
+  programTypes.lwt_seg6local,
+  programTypes.sk_reuseport,
+  programTypes.flow_dissector,
+  programTypes.cgroup_skb
+])
+
+/** Whether a type of program may store into its packet (may_access_direct_pkt_data). */
+export const mayWritePacket = (type: number): boolean => !readOnly.has(type)
+
+/** Marks of a pointer at or beyond the packet's end (AT_PKT_END, BEYOND_PKT_END). */
+export const AT_END = -1
+export const BEYOND_END = -2
+
 const checkPacket = (path: Path, pointed: Register, access: Access): void => {
   const offset = pointed.offset + access.offset
   if (pointed.scalar.wide.smin < 0n) {
     path.reject(`R${access.register} min value is negative, either use unsigned index or do a if (index >=0) check.`)
   }
+  if (pointed.range < 0) path.invalid(`R${access.register} offset is outside of the packet`)
   if (offset < 0 || offset + access.size > pointed.range) {
     path.reject(
       `invalid access to packet, off=${offset} size=${access.size}, ` +
@@ -71,54 +100,27 @@ const checkPacket = (path: Path, pointed: Register, access: Access): void => {
   }
 }
 
-/** The range of the stack that an access may touch, from the bottom of its frame. */
+/** The range of the stack that an access may touch, from the bottom of its frame (check_stack_access_within_bounds). */
 const stackRange = (path: Path, pointed: Register, access: Access): readonly [from: number, to: number] => {
   const kind = access.write ? "write to" : "read from"
   const { smax, smin } = pointed.scalar.wide
   const offset = pointed.offset + access.offset
-  if (smin < -MOST_OFFSET || smax > MOST_OFFSET) {
-    path.reject(
-      `invalid unbounded variable-offset ${
-        access.argument === true ? "indirect access to" : kind
-      } stack R${access.register}`
-    )
+  const r = `R${access.register}`
+  const isFixed = Scalar.isConstant(pointed.scalar)
+  if (!isFixed && (smin <= -MOST_OFFSET || smax >= MOST_OFFSET)) {
+    path.reject(`invalid unbounded variable-offset ${kind} stack ${r}`)
   }
   const from = STACK + offset + Number(smin)
   const to = STACK + offset + Number(smax) + access.size
-  if (from < 0 || to > STACK) {
-    const indirect = access.argument === true ? "indirect access to" : kind
-    path.reject(
-      smin === smax
-        ? `invalid ${indirect} stack R${access.register} off=${offset + Number(smin)} size=${access.size}`
-        : `invalid variable-offset ${indirect} stack R${access.register} off=${offset} size=${access.size}`
-    )
-  }
+  const why = isFixed
+    ? `invalid ${kind} stack ${r} off=${offset + Number(smin)} size=${access.size}`
+    : `invalid variable-offset ${kind} stack ${r} off=${offset} size=${access.size}`
+  if (from < 0 || from >= STACK) path.reject(why)
+  if (to > STACK) path.invalid(why)
   return [from, to]
 }
 
-const overlaps = (at: number, spill: Spill, from: number, to: number): boolean => at < to && at + spill.size > from
-
-/** Forgets what was spilled in a part of a frame. */
-const forget = (frame: Frame, from: number, to: number): void => {
-  for (const [at, spill] of frame.spills) if (overlaps(at, spill, from, to)) frame.spills.delete(at)
-}
-
-const loadStack = (path: Path, pointed: Register, access: Access, from: number, to: number): Register => {
-  const frame = path.state.frames[pointed.frame]!
-  const isFixed = to - from === access.size
-  const spill = isFixed ? frame.spills.get(from) : undefined
-  if (spill !== undefined && access.size === spill.size) return spill.register
-  if (spill !== undefined && access.size < spill.size && spill.register.kind === "scalar") {
-    return number(narrowed(spill.register.scalar, access.size))
-  }
-  for (const [at, other] of frame.spills) {
-    if (overlaps(at, other, from, to) && other.register.kind === "anything") return anything
-  }
-  checkWritten(path, frame, access, from, to)
-  return number(Scalar.ofBits(access.size * 8))
-}
-
-/** The low bytes of a number. */
+/** The low bytes of a number (coerce_reg_to_size). */
 const narrowed = (scalar: Scalar.Scalar, size: number): Scalar.Scalar => {
   if (size === 8) return scalar
   if (size === 4) return Scalar.zeroExtended(scalar)
@@ -127,27 +129,183 @@ const narrowed = (scalar: Scalar.Scalar, size: number): Scalar.Scalar => {
   return scalar.wide.umax <= bits.wide.umax ? scalar : bits
 }
 
-/** Kernels before 6.3 refuse to read bytes of the stack that were never written. */
-const checkWritten = (path: Path, frame: Frame, access: Access, from: number, to: number): void => {
-  if (path.allowsUnwrittenStack) return
-  const missing = frame.written.subarray(from, to).indexOf(0)
-  if (missing < 0) return
-  const offset = from - STACK
-  path.reject(
-    access.argument === true
-      ? `invalid indirect read from stack R${access.register} off ${offset}+${missing} size ${to - from}`
-      : `invalid read from stack off ${offset}+${missing} size ${access.size}`
+const zero = number(Scalar.constant(0n))
+const isZero = ({ kind, scalar }: Register): boolean =>
+  kind === "scalar" && Scalar.isConstant(scalar) && scalar.tnum.value === 0n
+
+/** Whether a scalar has no bits above its low `size` bytes. */
+const fits = ({ scalar }: Register, size: number): boolean =>
+  size === 8 || scalar.wide.umax < 1n << BigInt(size * 8)
+
+const withTypes = (slot: Slot, from: number, size: number, type: number): Slot => {
+  let types = slot.types
+  for (let byte = from; byte < from + size; byte++) types = (types & ~(15 << (byte * 4))) | (type << (byte * 4))
+  return { register: slot.register, types: types >>> 0 }
+}
+
+/** A slot of which a part is overwritten: what was spilled there is no register any more (scrub_spilled_slot). */
+const scrubbed = (slot: Slot): Slot => {
+  if (slot === emptySlot) return slot
+  let types = 0
+  for (let byte = 0; byte < 8; byte++) {
+    const type = typeAt(slot, byte)
+    types |= (type === bytes.SPILL ? bytes.NUMBER : type) << (byte * 4)
+  }
+  return { register: none, types: types >>> 0 }
+}
+
+/** A dynptr goes when a byte of it is overwritten; one that must be given back may not go (destroy_if_dynptr_stack_slot). */
+const destroyDynptr = (path: Path, frame: Frame, at: number): void => {
+  const slot = frame.slots[at]!
+  if (typeAt(slot, 0) !== bytes.DYNPTR) return
+  if (slot.register.reference !== 0) path.invalid("cannot overwrite referenced dynptr")
+  for (const [index, other] of frame.slots.entries()) {
+    if (typeAt(other, 0) === bytes.DYNPTR && other.register.id === slot.register.id) frame.slots[index] = emptySlot
+  }
+  // What the dynptr gave access to is no memory of its any more.
+  replaceAll(
+    path.state,
+    (register) => register.kind === "memory" && register.dynptr === slot.register.id,
+    () => unknownNumber
   )
 }
 
-const storeStack = (path: Path, pointed: Register, from: number, to: number, size: number, value: Register): void => {
+const hasDynptr = (frame: Frame, from: number, to: number): boolean => {
+  for (let at = from >> 3; at <= (to - 1) >> 3; at++) if (typeAt(frame.slots[at]!, 0) === bytes.DYNPTR) return true
+  return false
+}
+
+/** A load at a known place (check_stack_read_fixed_off). */
+const loadStack = (path: Path, pointed: Register, access: Access, from: number): Register => {
   const frame = path.state.frames[pointed.frame]!
-  forget(frame, from, to)
-  frame.written.fill(1, from, to)
-  if (to - from !== size) return
-  const whole = size === 8 || (size === 4 && value.kind === "scalar")
-  const stored = size === 4 && value.kind === "scalar" ? number(Scalar.zeroExtended(value.scalar)) : value
-  if (value.kind === "anything" || (whole && from % size === 0)) frame.spills.set(from, { register: stored, size })
+  const { size } = access
+  const slot = frame.slots[from >> 3]!
+  const first = from & 7
+  if ((slot.types & 15) === bytes.SPILL) {
+    const spilled = spilledSize(slot)
+    const { register } = slot
+    if (size === 8 && spilled === 8) return register
+    if (register.kind === "anything") return anything
+    if (register.kind !== "scalar") path.reject("invalid size of register fill")
+    // Little endian: the low bytes stand at the spill's first.
+    if (size <= spilled && first === 0) {
+      const known = number(narrowed(register.scalar, size), fits(register, size) ? register.id : 0)
+      return known
+    }
+    checkWritten(path, frame, access, from, from + size)
+    const within = first + size <= spilled
+    if (within && isZero(register)) return zero
+    return isAll(slot, first, size, bytes.ZERO) ? zero : unknownOf(size)
+  }
+  checkWritten(path, frame, access, from, from + size)
+  return isAll(slot, first, size, bytes.ZERO) ? zero : unknownOf(size)
+}
+
+const unknownOf = (size: number): Register => number(Scalar.ofBits(size * 8))
+
+const isAll = (slot: Slot, from: number, size: number, type: number): boolean => {
+  for (let byte = from; byte < from + size; byte++) if (typeAt(slot, byte) !== type) return false
+  return true
+}
+
+/** Kernels before 6.3 refuse to read bytes of the stack that were never written; a dynptr is not to be read at all. */
+const checkWritten = (path: Path, frame: Frame, access: Access, from: number, to: number): void => {
+  let missing = from
+  for (; missing < to; missing++) {
+    const type = typeAt(frame.slots[missing >> 3]!, missing & 7)
+    if (type === bytes.DYNPTR || (type === bytes.NEVER_WRITTEN && !path.rules.allowsUnwrittenStack)) break
+  }
+  if (missing === to) return
+  const offset = from - STACK
+  path.reject(
+    access.argument === true
+      ? `invalid indirect read from stack R${access.register} off ${offset}+${missing - from} size ${to - from}`
+      : `invalid read from stack off ${offset}+${missing - from} size ${access.size}`
+  )
+}
+
+/** A store at a known place (check_stack_write_fixed_off). */
+const storeStack = (path: Path, pointed: Register, access: Access, from: number, value: Register): void => {
+  const frame = path.state.frames[pointed.frame]!
+  const at = from >> 3
+  const { size } = access
+  destroyDynptr(path, frame, at)
+  const old = frame.slots[at]!
+  const first = from & 7
+  if (value.kind === "scalar" && first === 0 && access.unknown !== true) {
+    const stored = fits(value, size) ? value : number(narrowed(value.scalar, size))
+    frame.slots[at] = spilled(path, stored, old, size)
+  } else if (value.kind !== "scalar" && value.kind !== "none" && !(value.kind === "anything" && size !== 8)) {
+    if (size !== 8) path.reject("invalid size of register spill")
+    if (value.kind === "stack" && pointed.frame !== path.state.frames.length - 1) {
+      path.invalid("cannot spill pointers to stack into stack frame of the caller")
+    }
+    frame.slots[at] = { register: value, types: allOf(bytes.SPILL) }
+  } else {
+    const type = isZero(value) && access.unknown !== true ? bytes.ZERO : bytes.NUMBER
+    frame.slots[at] = withTypes(scrubbed(old), first, size, type)
+  }
+}
+
+const spilled = (path: Path, register: Register, old: Slot, size: number): Slot => {
+  if (size === 8) return { register, types: allOf(bytes.SPILL) }
+  // The rest of the slot holds what it held, but for a register.
+  const rest = path.rules.allowsUnwrittenStack ? scrubbed(old) : { ...scrubbed(old) }
+  return { ...withTypes(rest, 0, size, bytes.SPILL), register }
+}
+
+/** A store to one of several places (check_stack_write_var_off). */
+const storeSomewhere = (path: Path, frame: Frame, from: number, to: number, value: Register): void => {
+  const writesZero = isZero(value)
+  for (let at = from; at < to; at++) {
+    const slot = frame.slots[at >> 3]!
+    const type = typeAt(slot, at & 7)
+    if (type === bytes.DYNPTR) path.reject("dynptr cannot be overwritten at an offset that is not known")
+    if (writesZero && type === bytes.SPILL && isZero(slot.register)) continue
+    const kept = writesZero && type === bytes.ZERO ? bytes.ZERO : bytes.NUMBER
+    const next = withTypes(slot, at & 7, 1, kept)
+    frame.slots[at >> 3] = (next.types & 15) === bytes.SPILL || typeAt(slot, 0) === bytes.SPILL
+      ? { ...next, register: none }
+      : next
+  }
+}
+
+/** A load from one of several places (check_stack_read_var_off). */
+const loadSomewhere = (path: Path, frame: Frame, access: Access, from: number, to: number): Register => {
+  checkWritten(path, frame, access, from, to)
+  for (let at = from; at < to; at++) {
+    const slot = frame.slots[at >> 3]!
+    if ((slot.types & 15) === bytes.SPILL && slot.register.kind === "anything") return anything
+    if (typeAt(slot, at & 7) !== bytes.ZERO) return unknownOf(access.size)
+  }
+  return zero
+}
+
+/** What a helper reads or writes of the stack (check_stack_range_initialized). */
+const passStack = (path: Path, frame: Frame, access: Access, from: number, to: number): void => {
+  if (hasDynptr(frame, from, to) && access.write) {
+    path.reject(`potential write to dynptr at off=${from - STACK} disallowed`)
+  }
+  if (!access.write) return checkWritten(path, frame, access, from, to)
+  for (let at = from; at < to; at++) {
+    const slot = frame.slots[at >> 3]!
+    frame.slots[at >> 3] = withTypes(
+      typeAt(slot, at & 7) === bytes.SPILL ? scrubbed(slot) : slot,
+      at & 7,
+      1,
+      bytes.NUMBER
+    )
+  }
+}
+
+/** Memory that may be accessed at any address, but by an atomic operation. */
+const checkAligned = (path: Path, pointed: Register, access: Access): void => {
+  if (access.strict !== true || pointed.kind === "anything" || pointed.kind === "stack") return
+  const offset = pointed.offset + access.offset
+  const unsure = BigInt.asUintN(64, pointed.scalar.tnum.value + BigInt(offset)) | pointed.scalar.tnum.mask
+  if ((unsure & BigInt(access.size - 1)) !== 0n) {
+    path.reject(`misaligned value access off ${offset}+0 size ${access.size}`)
+  }
 }
 
 const misaligned = (path: Path, pointed: Register, access: Access): void => {
@@ -204,6 +362,7 @@ export const checkAccess = (path: Path, pointed: Register, access: Access, store
   if (pointed.nullable && pointed.kind !== "anything") {
     path.reject(`R${register} invalid mem access '${nameOf(pointed)}'`)
   }
+  checkAligned(path, pointed, access)
   switch (pointed.kind) {
     case "anything":
       return anything
@@ -212,16 +371,17 @@ export const checkAccess = (path: Path, pointed: Register, access: Access, store
     case "stack": {
       if (access.argument !== true) misaligned(path, pointed, access)
       const [from, to] = stackRange(path, pointed, access)
+      const frame = path.state.frames[pointed.frame]!
+      path.touch(frame.function, from)
+      const isFixed = Scalar.isConstant(pointed.scalar)
       if (access.argument === true) {
-        const frame = path.state.frames[pointed.frame]!
-        if (write) {
-          forget(frame, from, to)
-          frame.written.fill(1, from, to)
-        } else checkWritten(path, frame, access, from, to)
+        if (to > from) passStack(path, frame, access, from, to)
         return scalar
       }
-      if (!write) return loadStack(path, pointed, access, from, to)
-      storeStack(path, pointed, from, to, size, stored ?? unknownNumber)
+      if (!write) return isFixed ? loadStack(path, pointed, access, from) : loadSomewhere(path, frame, access, from, to)
+      const value = stored ?? unknownNumber
+      if (isFixed) storeStack(path, pointed, access, from, value)
+      else storeSomewhere(path, frame, from, to, value)
       return scalar
     }
     case "value": {
@@ -255,6 +415,7 @@ export const checkAccess = (path: Path, pointed: Register, access: Access, store
       return scalar
     case "packet":
     case "meta":
+      if (write && access.argument !== true && !mayWritePacket(path.type)) path.reject("cannot write into packet")
       checkPacket(path, pointed, access)
       return scalar
     case "map":

@@ -10,6 +10,16 @@ export interface Rejection {
   readonly errno: Errno
 }
 
+/** What differs from one kernel to another. */
+export interface Rules {
+  /** Kernel 6.3 and later let privileged programs read bytes of the stack that they never wrote. */
+  readonly allowsUnwrittenStack: boolean
+  /** Kernel 7.0 and later know the bounds of what is divided. */
+  readonly tracksDivision: boolean
+  /** Kernel 6.13 and later give some functions a stack of their own. */
+  readonly hasPrivateStacks: boolean
+}
+
 /** What a program is checked against. */
 export interface Subject {
   readonly code: Code
@@ -23,8 +33,9 @@ export interface Subject {
   readonly callees: Callees
   /** What there is against its kind: said once its structure is known to be right. */
   readonly kindRefusal: Rejection | undefined
-  /** Kernel 6.3 and later let privileged programs read bytes of the stack that they never wrote. */
-  readonly allowsUnwrittenStack: boolean
+  /** Whether it comes with BTF of its functions, without which there are no callbacks. */
+  readonly hasFunctionInfo: boolean
+  readonly rules: Rules
 }
 
 /**
@@ -48,12 +59,17 @@ export interface Path {
   readonly code: Code
   readonly type: number
   readonly attachType: number
-  readonly allowsUnwrittenStack: boolean
+  readonly rules: Rules
   readonly callees: Callees
+  readonly mayReadPacket: () => boolean
+  /** The number in a register of the running function decided: states that differ in it are not alike. */
+  readonly precise: (register: number) => void
   state: State
   /** Up to where the context is read. */
   contextSize: number
   readonly newId: () => number
+  /** Notes how deep the stack of a function reaches: its lowest byte that is used, from the bottom of 512. */
+  readonly touch: (start: number, from: number) => void
   /** Rejects the program with EACCES: it does what it may not. */
   readonly reject: (...lines: ReadonlyArray<string>) => never
   /** Rejects it with EINVAL: it makes no sense. */

@@ -17,36 +17,70 @@ const symbols: { readonly [operation: number]: string } = {
 }
 
 /** BPF_MAX_VAR_OFF */
-const MOST_OFFSET = 2n ** 29n
+const MOST_OFFSET = 2 ** 29
 
-/** Pointers that stay what they are. */
-const FIXED: ReadonlySet<string> = new Set(["map", "end", "function"])
-
-/** pointer + number, or pointer - number */
-const moved = (path: Path, r: number, pointer: Register, by: Register, subtract: boolean): Register => {
-  if (pointer.nullable) {
-    path.reject(`R${r} pointer arithmetic on ${nameOf(pointer)} prohibited, null-check it first`)
+/** What makes an offset, or a pointer with it, too far (check_reg_sane_offset). */
+const checkOffset = (path: Path, pointer: Register, scalar: Scalar.Scalar, offset: number): void => {
+  const { smin } = scalar.wide
+  const value = BigInt.asIntN(64, scalar.tnum.value)
+  if (Scalar.isConstant(scalar) && (value >= MOST_OFFSET || value <= -MOST_OFFSET)) {
+    path.invalid(`math between ${nameOf(pointer)} pointer and ${value} is not allowed`)
   }
-  if (FIXED.has(pointer.kind)) path.reject(`R${r} pointer arithmetic on ${nameOf(pointer)} prohibited`)
-  const { smin } = by.scalar.wide
-  if (Scalar.isConstant(by.scalar)) {
-    const constant = Number(BigInt.asIntN(64, by.scalar.tnum.value))
-    if (Math.abs(constant) >= 2 ** 29) {
-      path.invalid(`math between ${nameOf(pointer)} pointer and ${constant} is not allowed`)
-    }
-    return { ...pointer, offset: pointer.offset + (subtract ? -constant : constant) }
+  if (offset >= MOST_OFFSET || offset <= -MOST_OFFSET) {
+    path.invalid(`${nameOf(pointer)} pointer offset ${offset} is not allowed`)
   }
-  // check_reg_sane_offset()
   if (smin === -(2n ** 63n)) {
     path.invalid(`math between ${nameOf(pointer)} pointer and register with unbounded min value is not allowed`)
   }
   if (smin >= MOST_OFFSET || smin <= -MOST_OFFSET) {
     path.invalid(`value ${smin} makes ${nameOf(pointer)} pointer be out of bounds`)
   }
-  const scalar = Scalar.arithmetic(subtract ? alu.BPF_SUB : alu.BPF_ADD, 64, pointer.scalar, by.scalar)
-  // What was known of the packet from here on is known no more.
+}
+
+/** `pointer operation number` (adjust_ptr_min_max_vals). `reversed` for `number operation pointer`. */
+const moved = (path: Path, pc: number, pointer: Register, by: Register, reversed: boolean): Register => {
+  const { code } = path
+  const opcode = code.opcodes[pc]!
+  const operation = opcode & 0xf0
+  const r = code.dst[pc]!
+  if ((opcode & 7) !== classes.BPF_ALU64) {
+    if (operation === alu.BPF_SUB) return unknownNumber
+    path.reject(`R${r} 32-bit pointer arithmetic prohibited`)
+  }
+  if (pointer.nullable) {
+    path.reject(`R${r} pointer arithmetic on ${nameOf(pointer)} prohibited, null-check it first`)
+  }
+  const known = Scalar.isConstant(by.scalar)
+  const constant = BigInt.asIntN(64, by.scalar.tnum.value)
+  const isNothing = known && constant === 0n && operation === alu.BPF_ADD
+  if (pointer.kind === "end" || (pointer.kind === "map" && !isNothing)) {
+    path.reject(`R${r} pointer arithmetic on ${nameOf(pointer)} prohibited`)
+  }
+  checkOffset(path, pointer, by.scalar, 0)
+  checkOffset(path, pointer, pointer.scalar, pointer.offset)
+  const subtracts = operation === alu.BPF_SUB
+  if (!subtracts && operation !== alu.BPF_ADD) {
+    const bitwise = operation === alu.BPF_AND || operation === alu.BPF_OR || operation === alu.BPF_XOR
+    path.reject(
+      bitwise
+        ? `R${r} bitwise operator ${symbols[operation]} on pointer prohibited`
+        : `R${r} pointer arithmetic with ${symbols[operation]} operator prohibited`
+    )
+  }
+  if (subtracts && reversed) path.reject(`R${r} tried to subtract pointer from scalar`)
+  if (subtracts && pointer.kind === "stack") path.reject(`R${r} subtraction from stack pointer prohibited`)
+  if (known) {
+    const offset = pointer.offset + Number(subtracts ? -constant : constant)
+    checkOffset(path, pointer, pointer.scalar, offset)
+    return { ...pointer, offset }
+  }
+  const scalar = Scalar.arithmetic(operation, 64, pointer.scalar, by.scalar)
   const isPacket = pointer.kind === "packet" || pointer.kind === "meta"
-  return { ...pointer, scalar, ...(isPacket ? { id: path.newId(), range: 0 } : {}) }
+  // What was known of the packet from here on is known no more, but by going back.
+  const keepsRange = subtracts && by.scalar.wide.smin >= 0n
+  const out = { ...pointer, scalar, ...(isPacket ? { id: path.newId(), range: keepsRange ? pointer.range : 0 } : {}) }
+  checkOffset(path, out, scalar, out.offset)
+  return out
 }
 
 const onPointers = (path: Path, pc: number, a: Register, b: Register): Register => {
@@ -54,29 +88,17 @@ const onPointers = (path: Path, pc: number, a: Register, b: Register): Register 
   const opcode = code.opcodes[pc]!
   const operation = opcode & 0xf0
   const r = code.dst[pc]!
-  const wide = (opcode & 7) === classes.BPF_ALU64
   if (isPointer(a) && isPointer(b)) {
-    if (operation === alu.BPF_SUB) return wide ? unknownNumber : number(Scalar.ofBits(32))
-    return path.reject(`R${r} pointer ${operation === alu.BPF_ADD ? "+=" : symbols[operation]} pointer prohibited`)
+    if (operation === alu.BPF_SUB) return unknownNumber
+    return path.reject(`R${r} pointer ${symbols[operation] ?? "+="} pointer prohibited`)
   }
   if (a.kind === "anything" || b.kind === "anything") return anything
-  if (!wide) {
-    if (operation === alu.BPF_SUB) return number(Scalar.ofBits(32))
-    return path.reject(`R${r} 32-bit pointer arithmetic prohibited`)
+  if (isPointer(a)) {
+    if ((opcode & 8) !== 0) path.precise(code.src[pc]!)
+    return moved(path, pc, a, b, false)
   }
-  if (operation === alu.BPF_ADD) {
-    return isPointer(a) ? moved(path, r, a, b, false) : moved(path, r, b, a, false)
-  }
-  if (operation === alu.BPF_SUB) {
-    if (!isPointer(a)) path.reject(`R${r} tried to subtract pointer from scalar`)
-    return moved(path, r, a, b, true)
-  }
-  const bitwise = operation === alu.BPF_AND || operation === alu.BPF_OR || operation === alu.BPF_XOR
-  return path.reject(
-    bitwise
-      ? `R${r} bitwise operator ${symbols[operation]} on pointer prohibited`
-      : `R${r} pointer arithmetic with ${symbols[operation]} operator prohibited`
-  )
+  path.precise(r)
+  return moved(path, pc, b, a, true)
 }
 
 const moving = (path: Path, pc: number, value: Register): Register => {
@@ -92,17 +114,27 @@ const moving = (path: Path, pc: number, value: Register): Register => {
   if (value.kind === "anything") return anything
   if (offset > 1) {
     if (value.kind !== "scalar") return wide ? unknownNumber : number(Scalar.ofBits(32))
+    const keeps = value.scalar.wide.umax < 1n << BigInt(offset - 1)
+    if (keeps && wide) return shared(path, code.src[pc]!, value)
     const extended = Scalar.signExtended(value.scalar, offset)
     return number(wide ? extended : Scalar.zeroExtended(extended))
   }
   if (wide) {
-    if (value.kind !== "scalar" || value.id !== 0 || Scalar.isConstant(value.scalar)) return value
-    // Both registers hold the same number from now on: what is learnt of one is learnt of the other.
-    const shared = { ...value, id: path.newId() }
-    path.state.frames.at(-1)!.registers[code.src[pc]!] = shared
-    return shared
+    return value.kind === "scalar" ? shared(path, code.src[pc]!, value) : value
   }
-  return value.kind === "scalar" ? number(Scalar.zeroExtended(value.scalar)) : number(Scalar.ofBits(32))
+  if (value.kind !== "scalar") return number(Scalar.ofBits(32))
+  return value.scalar.wide.umax <= 0xffffffffn
+    ? shared(path, code.src[pc]!, value)
+    : number(Scalar.zeroExtended(value.scalar))
+}
+
+/** Both registers hold the same number from now on: what is learnt of one is learnt of the other. */
+const shared = (path: Path, from: number, value: Register): Register => {
+  if (Scalar.isConstant(value.scalar)) return value
+  if (value.id !== 0 && !value.shifted) return value
+  const same = { ...value, id: path.newId(), shifted: false, offset: 0 }
+  path.state.frames.at(-1)!.registers[from] = same
+  return same
 }
 
 /** What an arithmetic instruction leaves in its destination. */
@@ -128,9 +160,23 @@ export const arithmetic = (path: Path, pc: number): Register => {
     return number(Scalar.arithmetic(alu.BPF_SUB, bits, Scalar.constant(0n), a.scalar))
   }
   if (a.kind !== "scalar" || b.kind !== "scalar") return onPointers(path, pc, a, b)
-  const signed = code.offsets[pc] === 1 && (operation === alu.BPF_DIV || operation === alu.BPF_MOD)
+  if (operation === alu.BPF_DIV || operation === alu.BPF_MOD) return divided(path, code.offsets[pc] === 1, operation, bits, a, b)
+  const out = Scalar.arithmetic(operation, bits, a.scalar, b.scalar)
+  return operation === alu.BPF_ADD && bits === 64 ? added(a, b, out) : number(out)
+}
+
+/** Kernels before 7.0 forget all of what is divided. */
+const divided = (path: Path, signed: boolean, operation: number, bits: 32 | 64, a: Register, b: Register): Register => {
+  if (!path.rules.tracksDivision) return unknownNumber
   if (signed) return bits === 64 ? unknownNumber : number(Scalar.ofBits(32))
   return number(Scalar.arithmetic(operation, bits, a.scalar, b.scalar))
+}
+
+/** A number that has a known distance from others of its id keeps it, once. */
+const added = (a: Register, b: Register, out: Scalar.Scalar): Register => {
+  const by = b.scalar.tnum.value
+  if (a.id === 0 || a.shifted || a === b || !Scalar.isConstant(b.scalar) || by > 0x7fffffffn) return number(out)
+  return { ...number(out, a.id), shifted: true, offset: Number(by) }
 }
 
 const swapped = (a: Register, width: number, swaps: boolean): Scalar.Scalar => {

@@ -9,8 +9,6 @@ export interface Prototype {
   readonly helper: Helper.Helper
   /** The result is at most the size given in this argument (counted from 0). */
   readonly boundedBy: number | undefined
-  /** Whether it writes to the stack what is not followed here: a dynptr. */
-  readonly disturbs: boolean
   /** Whether the result must be given back. */
   readonly acquires: boolean
 }
@@ -67,8 +65,7 @@ export const prototypeOf = (id: number): Prototype | undefined => {
   const prototype = helper === undefined ? undefined : {
     helper,
     boundedBy: bounded.get(id),
-    acquires: acquiring.has(id),
-    disturbs: helper.arguments.some(({ kind }) => kind === "dynptr" || kind === "dynptrOut")
+    acquires: acquiring.has(id)
   }
   made.set(id, prototype)
   return prototype
@@ -89,4 +86,31 @@ export const callbacks: ReadonlyMap<number, number> = new Map([
   [f.BPF_FUNC_user_ringbuf_drain, 2],
   [f.BPF_FUNC_timer_set_callback, 2],
   [f.BPF_FUNC_find_vma, 3]
+])
+
+/** Helpers that take pointers into the packet for their memory (`pkt_access` of their prototypes). */
+export const takesPackets: ReadonlySet<number> = new Set([
+  f.BPF_FUNC_map_lookup_elem,
+  f.BPF_FUNC_map_update_elem,
+  f.BPF_FUNC_map_delete_elem,
+  f.BPF_FUNC_map_push_elem,
+  f.BPF_FUNC_map_lookup_percpu_elem,
+  f.BPF_FUNC_csum_diff,
+  f.BPF_FUNC_sk_lookup_tcp,
+  f.BPF_FUNC_sk_lookup_udp,
+  f.BPF_FUNC_skc_lookup_tcp,
+  f.BPF_FUNC_tcp_check_syncookie,
+  f.BPF_FUNC_tcp_gen_syncookie,
+  f.BPF_FUNC_tcp_raw_check_syncookie_ipv4,
+  f.BPF_FUNC_tcp_raw_check_syncookie_ipv6,
+  f.BPF_FUNC_tcp_raw_gen_syncookie_ipv4,
+  f.BPF_FUNC_tcp_raw_gen_syncookie_ipv6
+])
+
+/** Helpers that change a map, which may not be one that programs only read. */
+export const changesMap: ReadonlySet<number> = new Set([
+  f.BPF_FUNC_map_update_elem,
+  f.BPF_FUNC_map_delete_elem,
+  f.BPF_FUNC_map_push_elem,
+  f.BPF_FUNC_map_pop_elem
 ])

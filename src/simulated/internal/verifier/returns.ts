@@ -49,6 +49,7 @@ export const checkReturn = (path: Path, returned: Register): void => {
   const range = allowed(path.type, path.attachType)
   if (range === undefined || returned.kind === "anything") return
   if (returned.kind !== "scalar") path.invalid("At program exit the register R0 is not a known value")
+  path.precise(0)
   const { smax, smin } = returned.scalar.wide
   const [least, most] = range
   if (smin >= least && smax <= most) return

@@ -1,6 +1,7 @@
 // What the verifier knows at one instruction: of each register and each spilled value in each frame, in the terms of
 // kernel/bpf/verifier.c.
 import type { SimulatedMap } from "../maps.ts"
+import { type Deciding, SLOTS, type Step } from "./precision.ts"
 import * as Scalar from "./scalar.ts"
 
 /** What a register holds. `anything` is what this verifier does not follow: all is allowed with it. */
@@ -22,11 +23,13 @@ export interface Register {
   readonly kind: Kind
   /** A number; or the variable part of a pointer's offset. */
   readonly scalar: Scalar.Scalar
-  /** The fixed part of a pointer's offset. */
+  /** The fixed part of a pointer's offset; of a number, its distance from those of its id. */
   readonly offset: number
   /** Registers of one id hold the same number, come from the same nullable pointer, or have the same variable part. */
   readonly id: number
   readonly nullable: boolean
+  /** True for a number that is `offset` more than those of its id. */
+  readonly shifted: boolean
   /** The bytes of the packet that are known to be there, from the variable part on. */
   readonly range: number
   readonly map: SimulatedMap | undefined
@@ -36,6 +39,8 @@ export interface Register {
   readonly frame: number
   /** What must be given back. */
   readonly reference: number
+  /** The dynptr that gave access to `memory`. */
+  readonly dynptr: number
   readonly writable: boolean
 }
 
@@ -45,11 +50,13 @@ const base: Register = {
   offset: 0,
   id: 0,
   nullable: false,
+  shifted: false,
   range: 0,
   map: undefined,
   size: 0,
   frame: 0,
   reference: 0,
+  dynptr: 0,
   writable: true
 }
 
@@ -79,39 +86,61 @@ const names: { readonly [K in Kind]: string } = {
 /** The kernel's name of what a register holds. */
 export const nameOf = ({ kind, nullable }: Register): string => `${names[kind]}${nullable ? "_or_null" : ""}`
 
-/** A value that was stored whole at a place of the stack. */
-export interface Spill {
+/** What a byte of the stack holds (enum bpf_stack_slot_type). */
+export const bytes = { NEVER_WRITTEN: 0, SPILL: 1, NUMBER: 2, ZERO: 3, DYNPTR: 4 } as const
+
+/**
+ * Eight bytes of the stack. `types` has four bits for each byte, the lowest address first; `register` is what was spilled
+ * there, and the first byte of a spill is that of the slot.
+ */
+export interface Slot {
   readonly register: Register
-  readonly size: number
+  readonly types: number
+}
+
+/** Eight bytes of one kind. */
+export const allOf = (type: number): number => (type * 0x11111111) >>> 0
+
+export const typeAt = ({ types }: Slot, byte: number): number => (types >>> (byte * 4)) & 15
+
+export const emptySlot: Slot = { register: base, types: 0 }
+
+/** How many bytes of a slot hold a spilled register, from its first on. */
+export const spilledSize = (slot: Slot): number => {
+  let size = 0
+  while (size < 8 && typeAt(slot, size) === bytes.SPILL) size++
+  return size
 }
 
 export interface Frame {
   readonly registers: Array<Register>
-  /** By offset from the bottom of the stack, 0 to 511. */
-  readonly spills: Map<number, Spill>
-  /** 1 for bytes that were written. */
-  readonly written: Uint8Array
+  /** From the bottom of the stack up, 64 of them. */
+  readonly slots: Array<Slot>
   /** Where the caller goes on. */
   readonly returnTo: number
   readonly function: number
 }
 
 export const STACK = 512
+const noSlots: ReadonlyArray<Slot> = Array.from({ length: STACK / 8 }, () => emptySlot)
 
-/** `untold` where it does not matter which bytes were written: none is kept. */
-export const makeFrame = (index: number, start: number, returnTo: number, untold: boolean): Frame => ({
+export const makeFrame = (index: number, start: number, returnTo: number): Frame => ({
   registers: [...Array.from({ length: 10 }, () => none), pointer("stack", { frame: index })],
-  spills: new Map(),
-  written: new Uint8Array(untold ? 0 : STACK),
+  slots: [...noSlots],
   returnTo,
   function: start
 })
 
-/** Where a path was before: states hang together as a tree, so that loops are told from paths that meet again. */
+/** A state that was kept. They hang together as a tree, so that loops are told from paths that meet again. */
 export interface Node {
   readonly parent: Node | undefined
   /** Paths from here that are not at their end yet. */
   branches: number
+  /** The numbers that decided something later. */
+  readonly deciding: Deciding
+  /** The last step before it. */
+  readonly step: Step | undefined
+  readonly state: State
 }
 
 export interface State {
@@ -122,11 +151,12 @@ export interface State {
   /** True while a spin lock is held. */
   locked: boolean
   mayGotoDepth: number
+  /** The state that was kept last. */
   node: Node | undefined
-  /** Instructions since the program's start. */
-  length: number
-  /** The length at which it was last kept to compare with. */
-  keptAt: number
+  /** The instruction that was looked at last, and those before. */
+  step: Step | undefined
+  /** Instructions since a state was kept. */
+  stretch: number
 }
 
 export const copyState = (state: State): State => ({
@@ -134,8 +164,7 @@ export const copyState = (state: State): State => ({
   frames: state.frames.map((frame) => ({
     ...frame,
     registers: [...frame.registers],
-    spills: new Map(frame.spills),
-    written: frame.written.slice()
+    slots: [...frame.slots]
   })),
   references: new Map(state.references)
 })
@@ -150,8 +179,10 @@ export const replaceAll = (
     for (const [index, register] of frame.registers.entries()) {
       if (which(register)) frame.registers[index] = change(register)
     }
-    for (const [at, spill] of frame.spills) {
-      if (which(spill.register)) frame.spills.set(at, { ...spill, register: change(spill.register) })
+    for (const [at, slot] of frame.slots.entries()) {
+      if (slot !== emptySlot && (slot.types & 15) === bytes.SPILL && which(slot.register)) {
+        frame.slots[at] = { ...slot, register: change(slot.register) }
+      }
     }
   }
 }
@@ -164,10 +195,11 @@ export type Comparison = "exact" | "within"
 const isScalarWithin = (old: Scalar.Scalar, now: Scalar.Scalar, comparison: Comparison): boolean =>
   Scalar.contains(old, now) && (comparison === "within" || Scalar.contains(now, old))
 
-const isWithin = (old: Register, now: Register, comparison: Comparison): boolean => {
+const isWithin = (old: Register, now: Register, comparison: Comparison, decides: boolean): boolean => {
   if (old === now) return true
   if (old.kind === "none") return comparison === "within" || now.kind === "none"
   if (old.kind !== now.kind) return false
+  if (old.kind === "scalar" && !decides) return true
   if (old.kind === "scalar") return isScalarWithin(old.scalar, now.scalar, comparison)
   if (old.kind === "anything") return true
   return old.offset === now.offset && old.nullable === now.nullable && old.map === now.map &&
@@ -176,12 +208,35 @@ const isWithin = (old: Register, now: Register, comparison: Comparison): boolean
     (comparison === "within" ? old.range <= now.range : old.range === now.range)
 }
 
-/** True if all that goes well from the old state goes well from this one. `live` tells the registers that are read. */
+/** As `isWithin`, for what stands in the stack (stacksafe). */
+const isSlotWithin = (old: Slot, now: Slot, comparison: Comparison, decides: boolean): boolean => {
+  if (old === now) return true
+  for (let byte = 0; byte < 8; byte++) {
+    const before = typeAt(old, byte)
+    const after = typeAt(now, byte)
+    // What was never written, or held any number, does not tell more: it may hold anything now.
+    if (before === after) continue
+    if (comparison === "exact") return false
+    if (before === bytes.NEVER_WRITTEN && after !== bytes.DYNPTR) continue
+    if (before === bytes.NUMBER && (after === bytes.ZERO || after === bytes.NEVER_WRITTEN)) continue
+    if (before === bytes.NUMBER && after === bytes.SPILL && now.register.kind === "scalar") continue
+    return false
+  }
+  return (old.types & 15) !== bytes.SPILL && (old.types & 15) !== bytes.DYNPTR
+    ? true
+    : isWithin(old.register, now.register, comparison, decides)
+}
+
+/**
+ * True if all that goes well from the old state goes well from this one. `live` tells the registers that are read, and
+ * `deciding` those numbers that must be alike: all where it is not given.
+ */
 export const isStateWithin = (
   old: State,
   now: State,
   comparison: Comparison,
-  live: (frame: number) => number
+  live: (frame: number) => number,
+  deciding: Deciding | undefined
 ): boolean => {
   if (old.frames.length !== now.frames.length || old.locked !== now.locked) return false
   if (old.references.size !== now.references.size) return false
@@ -191,14 +246,13 @@ export const isStateWithin = (
     const used = live(index)
     for (let r = 0; r < 10; r++) {
       if ((used & (1 << r)) === 0) continue
-      if (!isWithin(other.registers[r]!, frame.registers[r]!, comparison)) return false
+      const decides = deciding === undefined || (deciding.registers[index]! & (1 << r)) !== 0
+      if (!isWithin(other.registers[r]!, frame.registers[r]!, comparison, decides)) return false
     }
-    for (const [at, spill] of other.spills) {
-      const same = frame.spills.get(at)
-      if (same === undefined || same.size !== spill.size) return false
-      if (!isWithin(spill.register, same.register, comparison)) return false
+    for (let at = 0; at < frame.slots.length; at++) {
+      const decides = deciding === undefined || deciding.slots.has(index * SLOTS + at)
+      if (!isSlotWithin(other.slots[at]!, frame.slots[at]!, comparison, decides)) return false
     }
-    if (comparison === "exact" && frame.spills.size !== other.spills.size) return false
   }
   return true
 }
