@@ -22,16 +22,9 @@ import { wrapCalls } from "../../src/kernel/doorCalls.ts"
 import type { Block, KernelService } from "../../src/kernel/Kernel.ts"
 import { rejectionCases } from "../behaviour/rejections.ts"
 import { seedSpecs } from "./mutationSeeds.ts"
+import type { LoadCall } from "./rawDoor.ts"
 
-/** A program as it is handed to a kernel. */
-export interface LoadCall {
-  readonly type: number
-  readonly attachType: number
-  readonly attachBtfId: number
-  readonly flags: number
-  readonly license: string
-  readonly bytes: Uint8Array
-}
+export type { LoadCall } from "./rawDoor.ts"
 
 /** A kernel that keeps the calls of BPF_PROG_LOAD that are made of it. */
 const recording = (kernel: KernelService) => {

@@ -12,6 +12,16 @@ import type { Block, KernelService } from "../../src/kernel/Kernel.ts"
 
 const LOG_SIZE = 1 << 20
 
+/** A program as it is handed to a kernel. */
+export interface LoadCall {
+  readonly type: number
+  readonly attachType: number
+  readonly attachBtfId: number
+  readonly flags: number
+  readonly license: string
+  readonly bytes: Uint8Array
+}
+
 export interface Outcome {
   readonly error: number
   readonly returnValue: number
@@ -32,7 +42,7 @@ export class RawDoor {
     this.kernel = kernel
     const block = (size: number) => kernel.allocate(size) as Block
     this.attr = block(bpf_attr_prog_load.size)
-    this.text = block(8)
+    this.text = block(16)
     this.text.bytes.set(new TextEncoder().encode("GPL"))
     this.code = block(64 * 1024)
     this.log = block(LOG_SIZE)
@@ -71,6 +81,32 @@ export class RawDoor {
       ...(log ? { log_level: 1, log_size: LOG_SIZE, log_buf: this.log } : {})
     })
     return this.kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, this.attr, size)
+  }
+
+  /** As `load`, with all that a call says. */
+  loadCall(call: LoadCall, log = false): number {
+    this.code.bytes.set(call.bytes)
+    this.text.bytes.fill(0)
+    this.text.bytes.set(new TextEncoder().encode(call.license).subarray(0, this.text.size - 1))
+    if (log) this.log.bytes[0] = 0
+    const size = fill(this.attr, bpf_attr_prog_load, {
+      prog_type: call.type,
+      insn_cnt: call.bytes.length / 8,
+      insns: this.code,
+      license: this.text,
+      prog_flags: call.flags,
+      expected_attach_type: call.attachType,
+      ...(call.attachBtfId === 0 ? {} : { attach_btf_id: call.attachBtfId }),
+      ...(log ? { log_level: 1, log_size: LOG_SIZE, log_buf: this.log } : {})
+    })
+    return this.kernel.bpf.call(bpf_cmd.BPF_PROG_LOAD, this.attr, size)
+  }
+
+  /** What the verifier says of it. */
+  logOf(call: LoadCall): string {
+    const fd = this.loadCall(call, true)
+    if (fd >= 0) this.kernel.files.close(fd)
+    return new TextDecoder().decode(this.log.bytes.slice(0, this.log.bytes.indexOf(0)))
   }
 
   /** What the verifier says of a program. */

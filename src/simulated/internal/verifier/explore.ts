@@ -107,7 +107,10 @@ const mayLoop = (old: State, now: State): boolean => {
   )
 }
 
-const copyDeciding = ({ registers, slots }: Deciding): Deciding => ({ registers: [...registers], slots: new Set(slots) })
+const copyDeciding = ({ registers, slots }: Deciding): Deciding => ({
+  registers: [...registers],
+  slots: new Set(slots)
+})
 
 class Explorer implements Path {
   readonly code
@@ -169,7 +172,7 @@ class Explorer implements Path {
   /** Follows what decides back to the first state that knows of it already. */
   private decide(deciding: Deciding): void {
     let { node } = this.state
-    for (let step = this.state.step; ; step = step.before) {
+    for (let step = this.state.step;; step = step.before) {
       while (node !== undefined && node.step === step) {
         this.markDeciding(node, deciding)
         node = node.parent
@@ -189,7 +192,9 @@ class Explorer implements Path {
       let left = 0
       for (let r = 0; r < 10; r++) {
         const bit = 1 << r
-        if ((set & bit) !== 0 && (known.registers[index]! & bit) === 0 && frame.registers[r]!.kind === "scalar") left |= bit
+        if ((set & bit) !== 0 && (known.registers[index]! & bit) === 0 && frame.registers[r]!.kind === "scalar") {
+          left |= bit
+        }
       }
       known.registers[index] = known.registers[index]! | left
       deciding.registers[index] = left
@@ -349,7 +354,9 @@ class Explorer implements Path {
       } else {
         // This path came through that state: it is a loop.
         if (old.mayGotoDepth !== state.mayGotoDepth) {
-          if (this.code.opcodes[state.pc] === CONDITIONAL_JUMP && isStateWithin(old, state, "within", live, undefined)) {
+          if (
+            this.code.opcodes[state.pc] === CONDITIONAL_JUMP && isStateWithin(old, state, "within", live, undefined)
+          ) {
             return false
           }
         } else if (mayLoop(old, state) && isStateWithin(old, state, "exact", everything, undefined)) {
@@ -359,7 +366,9 @@ class Explorer implements Path {
       }
       if (keeps) each.misses++
       // What never fits is not compared with any longer.
-      if (each.misses > each.hits * (mustKeep && node.branches > 0 ? 64 : 3) + (mustKeep && node.branches > 0 ? 64 : 3)) {
+      if (
+        each.misses > each.hits * (mustKeep && node.branches > 0 ? 64 : 3) + (mustKeep && node.branches > 0 ? 64 : 3)
+      ) {
         seen.splice(i, 1)
       } else i++
     }
@@ -452,7 +461,8 @@ class Explorer implements Path {
     const target = registers[dst]!
     const value = registers[src]!
     // What the register and the slot hold is the same from then on: what is learnt of one is learnt of the other.
-    const isSlot = target.kind === "stack" && Scalar.isConstant(target.scalar) && value.kind === "scalar" && value.id === 0
+    const isSlot = target.kind === "stack" && Scalar.isConstant(target.scalar) && value.kind === "scalar" &&
+      value.id === 0
     if (isSlot && !Scalar.isConstant(value.scalar)) registers[src] = { ...value, id: this.newId() }
     checkAccess(this, target, { ...access, register: dst, write: true }, registers[src]!)
     this.noteSlot(target, access)

@@ -78,7 +78,10 @@ const wanted = (kind: Argument["kind"]): { readonly is: (given: Register) => boo
     case "recordSize":
       return of("scalar", "scalar")
     case "ringbufRecord":
-      return { is: (given) => given.kind === "memory" && given.reference !== 0 && given.dynptr === 0, words: "ringbuf_mem" }
+      return {
+        is: (given) => given.kind === "memory" && given.reference !== 0 && given.dynptr === 0,
+        words: "ringbuf_mem"
+      }
     case "spinLock":
     case "timer":
     case "kptr":
@@ -225,8 +228,12 @@ const checkArgument = (path: Path, index: number, registers: ReadonlyArray<Regis
     case "dynptrOut":
       checkDynptrPlace(path, r, given)
       call.makes = { r, given }
-      if (given.kind === "stack") checkAccess(path, given, { register: r, offset: 0, size: 8, write: true, unknown: true })
-      if (given.kind === "stack") checkAccess(path, given, { register: r, offset: 8, size: 8, write: true, unknown: true })
+      if (given.kind === "stack") {
+        checkAccess(path, given, { register: r, offset: 0, size: 8, write: true, unknown: true })
+      }
+      if (given.kind === "stack") {
+        checkAccess(path, given, { register: r, offset: 8, size: 8, write: true, unknown: true })
+      }
       return
     case "constString":
       if (given.kind === "value" && !(given.map!.frozen && (given.map!.attributes.flags & READ_ONLY_PROGRAM) !== 0)) {

@@ -134,8 +134,7 @@ const isZero = ({ kind, scalar }: Register): boolean =>
   kind === "scalar" && Scalar.isConstant(scalar) && scalar.tnum.value === 0n
 
 /** Whether a scalar has no bits above its low `size` bytes. */
-const fits = ({ scalar }: Register, size: number): boolean =>
-  size === 8 || scalar.wide.umax < 1n << BigInt(size * 8)
+const fits = ({ scalar }: Register, size: number): boolean => size === 8 || scalar.wide.umax < 1n << BigInt(size * 8)
 
 const withTypes = (slot: Slot, from: number, size: number, type: number): Slot => {
   let types = slot.types

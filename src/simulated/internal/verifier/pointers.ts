@@ -150,9 +150,7 @@ export const arithmetic = (path: Path, pc: number): Register => {
     : number(Scalar.constant(BigInt(code.immediates[pc]!)))
   if (operation === alu.BPF_MOV) return moving(path, pc, b)
   if (operation === alu.BPF_END) {
-    return a.kind === "anything"
-      ? a
-      : number(swapped(a, code.immediates[pc]!, bits === 64 || (opcode & 8) !== 0))
+    return number(swapped(a, code.immediates[pc]!, bits === 64 || (opcode & 8) !== 0))
   }
   if (operation === alu.BPF_NEG) {
     if (a.kind === "anything") return a
@@ -160,7 +158,9 @@ export const arithmetic = (path: Path, pc: number): Register => {
     return number(Scalar.arithmetic(alu.BPF_SUB, bits, Scalar.constant(0n), a.scalar))
   }
   if (a.kind !== "scalar" || b.kind !== "scalar") return onPointers(path, pc, a, b)
-  if (operation === alu.BPF_DIV || operation === alu.BPF_MOD) return divided(path, code.offsets[pc] === 1, operation, bits, a, b)
+  if (operation === alu.BPF_DIV || operation === alu.BPF_MOD) {
+    return divided(path, code.offsets[pc] === 1, operation, bits, a, b)
+  }
   const out = Scalar.arithmetic(operation, bits, a.scalar, b.scalar)
   return operation === alu.BPF_ADD && bits === 64 ? added(a, b, out) : number(out)
 }

@@ -25,7 +25,8 @@ export const SLOTS = 64
 
 export const noneDecides = (): Deciding => ({ registers: [0, 0, 0, 0, 0, 0, 0, 0], slots: new Set() })
 
-export const isNone = ({ registers, slots }: Deciding): boolean => slots.size === 0 && registers.every((set) => set === 0)
+export const isNone = ({ registers, slots }: Deciding): boolean =>
+  slots.size === 0 && registers.every((set) => set === 0)
 
 const ARGUMENTS = 0b111110
 const CALLER_SAVED = 0b111111

@@ -136,7 +136,8 @@ const settleSmall = (
   wide: Readonly<Bounds>,
   low: Readonly<Bounds>
 ): Scalar | undefined => {
-  const isSmall = wide.umax <= MOST[32] || (wide.smin >= 0n && wide.smax <= MOST[32]) || (tnum.value | tnum.mask) <= MOST[32]
+  const isSmall = wide.umax <= MOST[32] || (wide.smin >= 0n && wide.smax <= MOST[32]) ||
+    (tnum.value | tnum.mask) <= MOST[32]
   if (!isSmall) return undefined
   const hasSign = low.smin !== LOWEST[32] || low.smax !== HIGHEST[32]
   if (hasSign && low.smin < 0n) return undefined

@@ -39,7 +39,9 @@ const callsOf = (code: Code, start: number): ReadonlyArray<Call> => {
 
 const hasTailCall = (code: Code, start: number): boolean => {
   for (let pc = start; pc < endOf(code, start); pc++) {
-    if (code.opcodes[pc] === CALL && code.src[pc] === 0 && code.immediates[pc] === bpf_func_id.BPF_FUNC_tail_call) return true
+    if (code.opcodes[pc] === CALL && code.src[pc] === 0 && code.immediates[pc] === bpf_func_id.BPF_FUNC_tail_call) {
+      return true
+    }
   }
   return false
 }
