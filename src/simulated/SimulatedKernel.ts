@@ -25,8 +25,8 @@
  * Test runs are there for packet programs, raw tracepoints and `syscall` programs.
  *
  * What it lacks fails when it is asked for, and never silently: kernel functions (kfuncs), struct_ops, iterators over
- * kernel objects, other helpers, netlink. Which helpers each program type may call is not checked, nor the licence, nor
- * whether a pointer leaks into a map. Stacks, cgroups and devices are those that the test makes up.
+ * kernel objects, other helpers, netlink. Programs are checked as those of root are: pointers may leak into maps. Stacks,
+ * cgroups and devices are those that the test makes up.
  *
  * @example
  * ```ts
