@@ -30,6 +30,7 @@ const kernelWith = (
   }
   const kernel = {
     version: parseVersion("6.1.0"),
+    isReleased: () => false,
     files: {
       read: (path: string) =>
         path !== "/proc/self/mountinfo"
