@@ -10,6 +10,7 @@
  * @example
  * ```ts
  * import { Asm, Btf, Relocation } from "effect-ebpf"
+ * import * as Result from "effect/Result"
  *
  * // struct point { int x; int y; }
  * const types = Btf.parse(Result.getOrThrow(Btf.encode([
