@@ -22,10 +22,9 @@ const build = ({ root, temporary }: Workshop): Effect.Effect<void, Error> =>
   Effect.suspend(() => {
     copyFileSync(join(root, "package.json"), join(temporary, "package.json"))
     symlinkSync(join(root, "node_modules"), join(temporary, "node_modules"))
-    const tsc = join(root, "node_modules/typescript/bin/tsc")
-    const args = ["-p", join(root, "scripts/tsconfig.build.json"), "--outDir", join(temporary, "dist")]
-    const { status, stdout } = spawnSync(process.execPath, [tsc, ...args], { encoding: "utf8" })
-    return status === 0 ? Effect.void : Effect.fail(new Error(`tsc: ${stdout}`))
+    const args = [join(root, "scripts/build.ts"), "--outDir", join(temporary, "dist")]
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: "utf8" })
+    return status === 0 ? Effect.void : Effect.fail(new Error(`build: ${stderr}`))
   })
 
 /** A process that creates one map and exits, against one that does nothing. */
