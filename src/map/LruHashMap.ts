@@ -1,7 +1,14 @@
 /**
- * A hash table that evicts (`BPF_MAP_TYPE_LRU_HASH`, kernel 4.10): when it is full, a new key takes the place of one that
- * was not used lately. Which one is the kernel's choice, and approximate: by default there is one list for all CPUs; with
- * `BPF_F_NO_COMMON_LRU` each CPU has its own part of `maxEntries`, and evicts when that is full.
+ * A hash table that evicts (`BPF_MAP_TYPE_LRU_HASH`, kernel 4.10): updates of new keys never fail, as entries that were not
+ * used lately make room. `maxEntries` is the most that there can be, and not what can be relied on:
+ *
+ * - By default all CPUs share one list, of which each takes free entries for itself, up to 128 at once (from 6.17 on at most
+ *   half of `maxEntries` divided by the number of possible CPUs). A CPU that needs more when none is free evicts as many at
+ *   once, also while other CPUs have free ones: a map of 200 on 2 CPUs has 150 entries after that.
+ * - With `BPF_F_NO_COMMON_LRU` each CPU has its own part of `maxEntries`, and evicts when that part is full, 4 at once.
+ * - An update of a key that is there takes a new entry too, and may evict others for it.
+ *
+ * So make it larger than what must be kept: by 128 entries for each possible CPU, and some.
  *
  * Lookups by programs count as use; those by system calls do not. Its operations are described in `MapOperations`.
  *
@@ -13,7 +20,7 @@
  * const program = Effect.gen(function*() {
  *   const recent = yield* LruHashMap.make({ name: "recent", key: Layout.u32, value: Layout.u64, maxEntries: 1024 })
  *   for (let flow = 0; flow < 5000; flow++) yield* recent.update(flow, 1n) // never full
- *   return yield* recent.count // at most 1024
+ *   return yield* recent.count // at most 1024, and some hundred fewer
  * })
  * ```
  */

@@ -18,6 +18,7 @@ import { mapFaults } from "./maps/faults.ts"
 import { lifecycle } from "./maps/lifecycle.ts"
 import { many } from "./maps/many.ts"
 import { refusals } from "./maps/refusals.ts"
+import { eviction } from "./maps/eviction.ts"
 import { turns } from "./maps/turns.ts"
 import { reentry } from "./maps/reentry.ts"
 
@@ -26,6 +27,7 @@ export const maps = (test: Test): void => {
   describe("many entries at once", () => many(test))
   describe("turns of the event loop", () => turns(test))
   describe("refusals", () => refusals(test))
+  describe("eviction", () => eviction(test))
   describe("user code amid operations", () => reentry(test))
   describe("hash tables", () => hash(test))
   describe("per-CPU maps", () => perCpu(test))

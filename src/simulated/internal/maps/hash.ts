@@ -15,7 +15,7 @@ import {
   MOST_PER_CPU,
   powerOfTwo
 } from "./flags.ts"
-import { Recency } from "./recency.ts"
+import { Lru } from "./lru.ts"
 import { Table } from "./table.ts"
 import { align8, copyValue, isBadUpdate, MOST_MEMORY, shownValue, Values } from "./values.ts"
 
@@ -70,7 +70,7 @@ class HashElements implements ElementMap {
   private readonly one: number
   private readonly perCpu: boolean
   /** Which to forget; none is forgotten without it. */
-  private readonly recency: Recency | undefined
+  private readonly lru: Lru | undefined
 
   constructor(host: MapHost, attributes: MapAttributes) {
     this.attributes = attributes
@@ -78,18 +78,25 @@ class HashElements implements ElementMap {
     this.one = align8(attributes.valueSize)
     this.table = new Table(attributes.maxEntries)
     this.values = new Values(host.memory, attributes, this.perCpu ? host.possibleCpus : 1)
-    this.recency = isLru(attributes) ? new Recency() : undefined
+    this.lru = isLru(attributes)
+      ? new Lru(
+        attributes.maxEntries,
+        host.possibleCpus,
+        (attributes.flags & BPF_F_NO_COMMON_LRU) === 0,
+        (slot) => this.forget(slot)
+      )
+      : undefined
   }
 
   readonly find = (key: Uint8Array, cpu = 0): bigint | undefined => {
     const slot = this.table.slotOf(key)
     if (slot === undefined) return undefined
-    this.recency?.use(slot)
+    this.lru?.use(slot)
     return this.values.address(slot, this.perCpu ? cpu : 0)
   }
 
   readonly update = (key: Uint8Array, value: Uint8Array, flags: number, cpu = 0): number =>
-    this.store(key, flags, (slot, present) => {
+    this.store(key, flags, cpu, (slot, present) => {
       const bytes = this.values.bytes(slot)
       if (!present) bytes.fill(0)
       if (this.perCpu) bytes.set(value, cpu * this.one)
@@ -98,7 +105,7 @@ class HashElements implements ElementMap {
 
   /** As `update`, with the values of all CPUs. */
   readonly updateAll = (key: Uint8Array, value: Uint8Array, flags: number): number =>
-    this.store(key, flags, (slot) => this.values.bytes(slot).set(value))
+    this.store(key, flags, 0, (slot) => this.values.bytes(slot).set(value))
 
   readonly delete = (key: Uint8Array): number => {
     const slot = this.table.slotOf(key)
@@ -123,39 +130,77 @@ class HashElements implements ElementMap {
   }
 
   remove(slot: number): void {
+    this.lru?.remove(slot)
+    this.forget(slot)
+  }
+
+  private forget(slot: number): void {
     this.table.remove(slot)
-    this.recency?.remove(slot)
     this.values.give(slot)
   }
 
-  private store(key: Uint8Array, flags: number, write: (slot: number, present: boolean) => void): number {
-    const { attributes, recency, table } = this
-    if (isBadUpdate(flags, attributes) || ((this.perCpu || recency !== undefined) && flags > BPF_EXIST)) {
+  private store(
+    key: Uint8Array,
+    flags: number,
+    cpu: number,
+    write: (slot: number, present: boolean) => void
+  ): number {
+    const { attributes, lru, table } = this
+    if (isBadUpdate(flags, attributes) || ((this.perCpu || lru !== undefined) && flags > BPF_EXIST)) {
       return -errno.EINVAL
     }
+    if (lru !== undefined) return this.storeLru(lru, key, flags, cpu, write)
     const present = table.slotOf(key)
     const error = checkPresence(present !== undefined, flags)
     if (error < 0) return error
     if (present !== undefined) {
-      const slot = this.perCpu ? present : this.replace(key, present)
-      write(slot, true)
-      recency?.use(slot)
+      write(this.perCpu ? present : this.replace(key, present), true)
       return 0
     }
-    if (table.size >= attributes.maxEntries) {
-      if (recency === undefined) return -errno.E2BIG
-      this.remove(recency.oldest())
-    }
+    if (table.size >= attributes.maxEntries) return -errno.E2BIG
     const slot = this.values.take()
     table.add(key, slot)
-    recency?.add(slot)
+    write(slot, false)
+    return 0
+  }
+
+  /**
+   * `htab_lru_map_update_elem`, `__htab_lru_percpu_map_update_elem`: a free element is taken first, also to replace one
+   * that is there, for which others may be forgotten, itself among them. Values of each CPU are written in place.
+   */
+  private storeLru(
+    lru: Lru,
+    key: Uint8Array,
+    flags: number,
+    cpu: number,
+    write: (slot: number, present: boolean) => void
+  ): number {
+    const takes = !this.perCpu || flags !== BPF_EXIST
+    if (takes && !lru.pop(cpu)) return -errno.ENOMEM
+    const present = this.table.slotOf(key)
+    const error = checkPresence(present !== undefined, flags)
+    if (error < 0) {
+      if (takes) lru.giveBack(cpu)
+      return error
+    }
+    if (present !== undefined && this.perCpu) {
+      write(present, true)
+      lru.use(present)
+      if (takes) lru.giveBack(cpu)
+      return 0
+    }
+    if (present !== undefined) this.remove(present)
+    const slot = this.values.take()
+    this.table.add(key, slot)
+    lru.add(slot, cpu)
+    if (present !== undefined) lru.use(slot)
     write(slot, false)
     return 0
   }
 
   /** An updated element is a new one in the old one's place: who still looks at the old one sees the old value. */
   private replace(key: Uint8Array, old: number): number {
-    if (this.attributes.hidden.length > 0 || this.recency !== undefined) return old
+    if (this.attributes.hidden.length > 0) return old
     const slot = this.values.take()
     this.table.remove(old)
     this.table.add(key, slot)
@@ -186,10 +231,7 @@ const callsOf = (elements: HashElements, valueBytes: number, perCpu: boolean): S
   }
 })
 
-/**
- * All hash maps of values. A map that forgets (LRU) is never full: what was longest not used goes first. Which that is
- * differs from the kernel's own choice, which is made from short lists for each CPU and may forget earlier.
- */
+/** All hash maps of values. A map that forgets (LRU) is never full: `Lru` says which elements go, and how many at once. */
 export const hash: Family = {
   check: checkHash,
   make: (host, given): MapParts | number => {
