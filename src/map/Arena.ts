@@ -73,7 +73,7 @@ const ELSEWHERE = "An arena has one address wherever it is mapped, and this one 
 export const memory = (arena: Arena): Effect.Effect<ArenaMemory, SystemCallError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
-    if (arena.fd < 0) return yield* closedError(arena.spec)
+    if (arena.fd < 0) return yield* closedError(arena)
     const mapping = yield* Effect.mapError(
       acquireMapping(kernel, describe(arena.spec), {
         fd: arena.fd,

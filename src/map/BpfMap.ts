@@ -36,7 +36,13 @@ import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import { createMap } from "./internal/create.ts"
 import { isFrozen, whyNotAllowed } from "./internal/fileState.ts"
-import { type BpfMap, closedError, describe as describeSpec, handleOf } from "./internal/handle.ts"
+import {
+  type BpfMap,
+  closedError,
+  describe as describeSpec,
+  handleOf,
+  isBpfMap as isHandleOfMap
+} from "./internal/handle.ts"
 import { type Info, readInfo } from "./internal/info.ts"
 import * as Open from "./internal/open.ts"
 import type { MapMismatch } from "./MapError.ts"
@@ -45,6 +51,9 @@ import type { Iterate, IterationError } from "./MapOperations.ts"
 export type { BpfMap } from "./internal/handle.ts"
 export type { Info } from "./internal/info.ts"
 export type { DefineOptions, Definition } from "./internal/open.ts"
+
+/** True for handles of maps, of any family. They print as `hash map "counters", id 7, fd 12`. */
+export const isBpfMap: (value: unknown) => value is BpfMap = isHandleOfMap
 
 /** `hash map "counters"`, as errors name a map. */
 export const describe: (spec: MapSpec) => string = describeSpec
@@ -63,8 +72,8 @@ export const make = <const T extends MapKind>(
 ): Effect.Effect<BpfMap<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
   Effect.flatMap(
     Kernel,
-    (kernel) => Effect.map(createMap(kernel, spec), (descriptor) => handleOf(descriptor, spec))
-  )
+    (kernel) => Effect.map(createMap(kernel, spec), (descriptor) => handleOf(kernel, descriptor, spec))
+  ).pipe(Effect.withSpan("BpfMap.make", { attributes: { name: spec.name, kind: spec.type } }))
 
 /**
  * Creates the map that is defined, closed with the scope: the same as the `make` of its family.
@@ -136,7 +145,7 @@ const whenOpen = <A, E>(
 ): Effect.Effect<A, E | SystemCallError, Kernel> =>
   Effect.flatMap(
     Kernel,
-    (kernel): Effect.Effect<A, E | SystemCallError> => map.fd < 0 ? Effect.fail(closedError(map.spec)) : f(kernel)
+    (kernel): Effect.Effect<A, E | SystemCallError> => map.fd < 0 ? Effect.fail(closedError(map)) : f(kernel)
   )
 
 /** What the kernel says of the map. Fails with `SystemCallError`, EBADF after its scope has closed. */
@@ -199,7 +208,9 @@ export const dump = <K, V>(
  * file system.
  */
 export const pin = (map: BpfMap, path: string): Effect.Effect<void, InvalidArgument | SystemCallError, Kernel> =>
-  whenOpen(map, (kernel) => pinObject(kernel, map.fd, describe(map.spec), path))
+  whenOpen(map, (kernel) => pinObject(kernel, map.fd, describe(map.spec), path)).pipe(
+    Effect.withSpan("BpfMap.pin", { attributes: { map: map.spec.name, path } })
+  )
 
 /**
  * Makes the map read-only for all processes, for good; programs may still write to it. Programs loaded after it may take

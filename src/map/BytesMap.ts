@@ -67,7 +67,7 @@ export const make = <const T extends MapKind>(
 const adopt = (kernel: KernelService, descriptor: Descriptor, found: string) =>
   Effect.flatMap(
     specOfFound(kernel, descriptor, found),
-    (spec) => acquire({ kernel, map: handleOf(descriptor, spec) })
+    (spec) => acquire({ kernel, map: handleOf(kernel, descriptor, spec) })
   )
 
 /** Opens any map by its id; closed with the scope. Fails as `BpfMap.fromId` does. */

@@ -19,6 +19,7 @@ import { lifecycle } from "./maps/lifecycle.ts"
 import { many } from "./maps/many.ts"
 import { refusals } from "./maps/refusals.ts"
 import { eviction } from "./maps/eviction.ts"
+import { handles } from "./maps/handles.ts"
 import { turns } from "./maps/turns.ts"
 import { reentry } from "./maps/reentry.ts"
 
@@ -28,6 +29,7 @@ export const maps = (test: Test): void => {
   describe("turns of the event loop", () => turns(test))
   describe("refusals", () => refusals(test))
   describe("eviction", () => eviction(test))
+  describe("handles", () => handles(test))
   describe("user code amid operations", () => reentry(test))
   describe("hash tables", () => hash(test))
   describe("per-CPU maps", () => perCpu(test))

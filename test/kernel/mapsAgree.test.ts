@@ -300,7 +300,7 @@ describe("generated sequences of map commands", () => {
     "give the same on both kernels, for every kind of map",
     () =>
       Effect.gen(function*() {
-        const linux = yield* Kernel.Kernel.pipe(Effect.provide(Layer.fresh(Kernel.layer), { local: true }))
+        const linux = Context.get(yield* Layer.build(Layer.fresh(Kernel.layer)), Kernel.Kernel)
         linux.bpf.raiseMemlock() // which maps were charged to before 5.11
         const context = yield* Layer.build(SimulatedKernel.layer({ possibleCpus: linux.possibleCpus }))
         const open = (kernel: Kernel.KernelService) =>

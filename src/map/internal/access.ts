@@ -70,7 +70,7 @@ export const refused = (
   result: number,
   options?: { readonly flags?: number; readonly features?: ReadonlyArray<FeatureName> }
 ): SystemCallError => {
-  if (access.map.fd < 0) return closedError(access.map.spec) // by the user's code amid the operation
+  if (access.map.fd < 0) return closedError(access.map) // by the user's code amid the operation
   const error = toError(access.kernel, elementCall(access, command, options?.features), result)
   const hint = hintOf(access, command, error.errno, options?.flags ?? 0)
   return hint === undefined ? error : new SystemCallError({ ...error, hint })
@@ -132,7 +132,7 @@ export const withValue = <A>(access: Access<any, any>, operation: () => A): A =>
 
 /** Throws for a handle whose scope has closed: its memory may be another's by now. */
 export const assertLive = (access: { readonly elements: Elements } & Opened): void => {
-  if (!access.elements.isLive()) throw closedError(access.map.spec)
+  if (!access.elements.isLive()) throw closedError(access.map)
 }
 
 /** What kernels and kinds without batches answer: EINVAL for an unknown command, ENOTSUPP for a kind. */

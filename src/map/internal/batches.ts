@@ -171,7 +171,7 @@ const runAll = (
           end = error.row
         }
       }
-      if (!elements.isLive()) throw closedError(map.spec)
+      if (!elements.isLive()) throw closedError(map)
       prepare("key", keys, keyBlock)
       if (valueBlock !== undefined) prepare("value", values!, valueBlock)
       const count = end - start

@@ -54,7 +54,8 @@ export const acquireElements = (
       })
     const key = yield* acquire(sizes.key)
     const value = yield* acquire(valueBytes(kernel, map.spec, sizes.value))
-    const isLive = (): boolean => live
+    // A block of a kernel that was released is not live either.
+    const isLive = (): boolean => live && key.live
     const calls = yield* acquireElementCalls(kernel, map.fd, { key, isKeyed: sizes.key !== 0, value }, acquire, isLive)
     const elements: Elements = {
       ...calls,

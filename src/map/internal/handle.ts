@@ -1,6 +1,7 @@
 // What every map handle is built from: an opened map, and the errors that name it.
 import * as Effect from "effect/Effect"
-import { errno } from "../../abi/errno.ts"
+import { closedError as closedErrorOf, type HandleKind, handleOf as makeHandle, isHandle } from "../../kernel/handle.ts"
+import { releasedHint } from "../../kernel/released.ts"
 import type { Descriptor } from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
@@ -20,31 +21,41 @@ export interface Opened<T extends MapKind = MapKind> {
   readonly map: BpfMap<T>
 }
 
-/** The handle of a descriptor: its number stays the live one. */
-export const handleOf = <T extends MapKind>(descriptor: Descriptor, spec: MapSpec<T>): BpfMap<T> => ({
-  get fd() {
-    return descriptor.fd
-  },
-  spec
-})
+const handles: HandleKind = {
+  typeId: "~effect-ebpf/BpfMap",
+  closed: "The scope that the map was made in has closed",
+  idLine: "map_id"
+}
+
+const kernelKey = Symbol.for("~effect-ebpf/BpfMap/kernel")
+
+/** The handle of a descriptor: its number stays the live one, and it prints as `hash map "counters", id 7, fd 12`. */
+export const handleOf = <T extends MapKind>(
+  kernel: KernelService,
+  descriptor: Descriptor,
+  spec: MapSpec<T>
+): BpfMap<T> => {
+  const handle = makeHandle(kernel, descriptor, handles, describe(spec), { spec })
+  return Object.defineProperty(handle, kernelKey, { value: kernel, enumerable: false })
+}
+
+/** True for handles of maps, of any family. */
+export const isBpfMap = (value: unknown): value is BpfMap => isHandle(handles, value)
 
 /** `hash map "counters"`, as errors name a map. */
 export const describe = (spec: MapSpec): string =>
   `${typeof spec.type === "number" ? `type ${spec.type}` : spec.type} map "${spec.name}"`
 
-/** The error of an operation on a map whose scope has closed. */
-export const closedError = (spec: MapSpec): SystemCallError =>
-  new SystemCallError({
-    call: "bpf",
-    command: undefined,
-    subject: describe(spec),
-    errno: errno.EBADF,
-    hint: "The scope that the map was made in has closed"
-  })
+/** The error of an operation on a map whose scope has closed, or whose kernel was released. */
+export const closedError = (map: BpfMap): SystemCallError => {
+  const error = closedErrorOf(handles, describe(map.spec))
+  const kernel = (map as { readonly [kernelKey]?: KernelService })[kernelKey]
+  return kernel?.isReleased() === true ? new SystemCallError({ ...error, hint: releasedHint }) : error
+}
 
 /** A handle's operations beside what every map has; `fd` stays the live one, where a spread would copy its number. */
 export const extend = <M extends BpfMap, A extends object>(map: M, operations: A): M & A =>
-  Object.defineProperties(operations, Object.getOwnPropertyDescriptors(map)) as M & A
+  Object.defineProperties({ ...operations }, Object.getOwnPropertyDescriptors(map)) as M & A
 
 /** What an operation threw that its caller is to see as a failure. Anything else is a defect, and thrown on. */
 export const caught = (

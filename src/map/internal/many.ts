@@ -49,7 +49,7 @@ const inMemory = <A>(access: Access<any, any>, program: ManyProgram, operation: 
   try {
     return operation()
   } catch (error) {
-    throw program.isLive() || isExpected(error) ? error : closedError(access.map.spec)
+    throw program.isLive() || isExpected(error) ? error : closedError(access.map)
   } finally {
     program.busy = false
   }
@@ -192,7 +192,7 @@ export const setsMany = <K, V>(access: Access<K, V>): Effect.Effect<SetMany<K, V
       loaded === undefined || loaded.busy
         ? setMany(access, entries, flags)
         : inTurns<BatchError | SystemCallError>(entries.length, most, (start, end) => {
-          if (!loaded.isLive()) throw closedError(access.map.spec)
+          if (!loaded.isLive()) throw closedError(access.map)
           if (start === 0) {
             try {
               // A program may write where this descriptor may not (a frozen map): the first entry is written by it.

@@ -111,7 +111,7 @@ export const acquireView = <V>(
 ): Effect.Effect<ArrayView<V>, InvalidArgument | SystemCallError, Scope.Scope> =>
   Effect.gen(function*() {
     const { flags, maxEntries, name } = map.spec
-    if (map.fd < 0) return yield* Effect.fail(closedError(map.spec))
+    if (map.fd < 0) return yield* Effect.fail(closedError(map))
     if ((flags & bpf_map_create_flags.BPF_F_MMAPABLE) === 0) {
       return yield* new InvalidArgument({
         field: "map",
@@ -137,7 +137,7 @@ export const acquireView = <V>(
       }
     )
     const { buffer } = mapping
-    const readWhole = wholeReader(layout, buffer, () => closedError(map.spec))
+    const readWhole = wholeReader(layout, buffer, () => closedError(map))
     // What a codec rejects half-way must not be in the map: values are encoded aside, and moved whole.
     const shared = moverOf(layout.size, buffer)
     let busy = false
@@ -153,7 +153,7 @@ export const acquireView = <V>(
     }
     const isIn = (index: number): boolean => index >>> 0 === index && index < maxEntries
     const assertIn = (index: number): void => {
-      if (buffer.byteLength === 0) throw closedError(map.spec)
+      if (buffer.byteLength === 0) throw closedError(map)
       if (!isIn(index)) throw checkInteger("index", index, 0, maxEntries - 1)!
     }
     return {

@@ -59,7 +59,7 @@ const withDescriptor = <M extends BpfMap>(
   descriptor: Descriptor,
   spec: MapSpec
 ): Effect.Effect<M, InvalidArgument | SystemCallError, Scope.Scope> =>
-  definition.handle({ kernel, map: handleOf(descriptor, spec) })
+  definition.handle({ kernel, map: handleOf(kernel, descriptor, spec) })
 
 /** Creates the map that is defined, closed with the scope. */
 export const create = <M extends BpfMap>(
@@ -72,7 +72,7 @@ export const create = <M extends BpfMap>(
         createMap(kernel, definition.spec),
         (descriptor) => withDescriptor(kernel, definition, descriptor, definition.spec)
       )
-  ))
+  )).pipe(Effect.withSpan("BpfMap.create", { attributes: { name: definition.spec.name, kind: definition.spec.type } }))
 
 const { BPF_F_INNER_MAP, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY } =
   bpf_map_create_flags
@@ -216,7 +216,7 @@ export const fromFd = <M extends BpfMap>(
     const what = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
     const own = yield* acquireDescriptor(kernel, what, () => kernel.files.dup(fd))
     return yield* adopt(kernel, definition, own, `of descriptor ${fd}`)
-  }))
+  })).pipe(Effect.withSpan("BpfMap.fromFd", { attributes: { fd } }))
 
 /** The kind, sizes and flags of a map found by id, path or descriptor, with no definition to hold it to. */
 export const specOfFound = (
