@@ -33,6 +33,9 @@ export const required = (check: Check): Check => ({ ...check, required: true })
 
 const withArticle = (what: string): string => /^[aeiou]/.test(what) ? `an ${what}` : `a ${what}`
 
+/** A copy that has its own properties and no others: what is absent is absent, whatever Object.prototype has. */
+export const ownOf = <A extends object>(given: A): A => Object.assign(Object.create(null), given)
+
 /**
  * The options given, as an object that has nothing else: no property of `Object.prototype` is one of them. `undefined` is
  * not given. `what` they are of goes into the error. Throws `InvalidArgument`.

@@ -19,6 +19,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bpf_map_create_flags } from "../abi/generated/enums.ts"
+import { ownOf } from "../kernel/options.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, u32 } from "../layout/Layout.ts"
@@ -57,10 +58,10 @@ export const define = <V>(options: Options<V>): Definition<ArrayMap<V>> => {
   return defineMap(
     {
       ...common,
-      flags: options.mmapable === true ? common.flags | bpf_map_create_flags.BPF_F_MMAPABLE : common.flags,
+      flags: ownOf(options).mmapable === true ? common.flags | bpf_map_create_flags.BPF_F_MMAPABLE : common.flags,
       keySize: 4,
       valueSize: value.size,
-      ...(options.btf === true ? { types: { key: index, value } } : {})
+      ...(ownOf(options).btf === true ? { types: { key: index, value } } : {})
     },
     (opened) => Effect.map(acquireIndexed(opened, value), (operations) => extend(opened.map, { value, ...operations }))
   )

@@ -18,6 +18,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { ownOf } from "../kernel/options.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
 import { i32, struct, u32 } from "../layout/Layout.ts"
@@ -67,7 +68,7 @@ const valueOf = ({ ifindex, program }: Device): DeviceEntry | InvalidArgument =>
 
 /** A device map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: Options): Definition<DevMap> => {
-  const type: "devmap" | "devmap_hash" = options.hash === true ? "devmap_hash" : "devmap"
+  const type: "devmap" | "devmap_hash" = ownOf(options).hash === true ? "devmap_hash" : "devmap"
   return defineMap(
     { ...commonSpec(type, options), keySize: 4, valueSize: Value.size },
     (opened) =>

@@ -21,6 +21,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { ownOf } from "../kernel/options.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
@@ -59,7 +60,7 @@ export interface Options<K, V> extends DefineOptions {
 /** A per-CPU hash map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K, V>> => {
   const { key, value } = options
-  const type: "percpu_hash" | "lru_percpu_hash" = options.lru === true ? "lru_percpu_hash" : "percpu_hash"
+  const type: "percpu_hash" | "lru_percpu_hash" = ownOf(options).lru === true ? "lru_percpu_hash" : "percpu_hash"
   return defineMap({ ...commonSpec(type, options), keySize: key.size, valueSize: value.size }, (opened) => {
     const cpus = opened.kernel.possibleCpus
     return Effect.map(acquireKeyed(opened, key, perCpu(value, cpus)), (operations) =>

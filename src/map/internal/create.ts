@@ -7,6 +7,7 @@ import { loadBtf } from "../../bpf/btf.ts"
 import * as bpf from "../../bpf/maps.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
 import { type Descriptor, withLocalScope } from "../../kernel/systemCall.ts"
+import { ownOf } from "../../kernel/options.ts"
 import { checkInteger, checkName, shown } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
@@ -37,8 +38,8 @@ const check = (spec: MapSpec): InvalidArgument | undefined =>
     checkInteger("valueSize", spec.valueSize, 0, MOST_BYTES) ??
     checkInteger("maxEntries", spec.maxEntries, hasMaxEntries(spec) ? 1 : 0, UINT32_MAX) ??
     checkInteger("flags", spec.flags, 0, UINT32_MAX) ??
-    checkInteger("mapExtra", spec.mapExtra ?? 0, 0, Number.MAX_SAFE_INTEGER) ??
-    checkInteger("numaNode", spec.numaNode ?? 0, 0, UINT32_MAX) ??
+    checkInteger("mapExtra", spec.mapExtra === undefined ? 0 : spec.mapExtra, 0, Number.MAX_SAFE_INTEGER) ??
+    checkInteger("numaNode", spec.numaNode === undefined ? 0 : spec.numaNode, 0, UINT32_MAX) ??
     (spec.inner === undefined ? undefined : check(spec.inner))
 
 /** The kernel wants BTF of a struct_ops map too, though the type that counts is its own: any will do. */
@@ -76,13 +77,14 @@ const explained = (kernel: KernelService, spec: MapSpec, error: SystemCallError)
 /** Creates a map: a descriptor that is closed with the scope, and -1 from then on. */
 export const createMap = (
   kernel: KernelService,
-  spec: MapSpec
+  given: MapSpec
 ): Effect.Effect<Descriptor, InvalidArgument | SystemCallError, Scope.Scope> =>
   withLocalScope(Effect.fnUntraced(function*(owner): Effect.fn.Return<
     Descriptor,
     InvalidArgument | SystemCallError,
     Scope.Scope
   > {
+    const spec = ownOf(given)
     const invalid = check(spec)
     if (invalid !== undefined) return yield* invalid
     if (spec.type === "ringbuf" || spec.type === "user_ringbuf") yield* checkRingSize(spec.maxEntries, kernel.pageSize)

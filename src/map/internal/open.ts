@@ -5,6 +5,7 @@ import { acquireById } from "../../bpf/objectIds.ts"
 import { errno } from "../../abi/errno.ts"
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor, readFile } from "../../kernel/systemCall.ts"
+import { ownOf } from "../../kernel/options.ts"
 import { checkInteger } from "../../kernel/validate.ts"
 import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
@@ -39,13 +40,10 @@ export interface DefineOptions {
 }
 
 /** The parts of a spec that all families share. */
-export const commonSpec = <T extends MapKind>(type: T, options: DefineOptions) => ({
-  type,
-  name: options.name,
-  maxEntries: options.maxEntries,
-  flags: options.flags ?? 0,
-  ...(options.numaNode === undefined ? {} : { numaNode: options.numaNode })
-})
+export const commonSpec = <T extends MapKind>(type: T, options: DefineOptions) => {
+  const { flags = 0, maxEntries, name, numaNode } = ownOf(options)
+  return { type, name, maxEntries, flags, ...(numaNode === undefined ? {} : { numaNode }) }
+}
 
 /** A definition from its parts; the opened map has the spec's kind. */
 export const define = <T extends MapKind, M extends BpfMap<T>>(

@@ -1,5 +1,6 @@
 // Hash tables with one value for each key: HASH and LRU_HASH differ in what happens when they are full.
 import * as Effect from "effect/Effect"
+import { ownOf } from "../../kernel/options.ts"
 import type { Layout } from "../../layout/Layout.ts"
 import { type BpfMap, extend } from "./handle.ts"
 import { acquireKeyed, type Keyed } from "./keyed.ts"
@@ -28,7 +29,7 @@ export const defineTable = <K, V, const T extends "hash" | "lru_hash">(
     ...commonSpec(type, options),
     keySize: key.size,
     valueSize: value.size,
-    ...(options.btf === true ? { types: { key, value } } : {})
+    ...(ownOf(options).btf === true ? { types: { key, value } } : {})
   }
   return define<T, Table<K, V, T>>(
     spec,

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
 import { bpf_map_create_flags } from "../../../src/abi/generated/enums.ts"
-import { ArrayMap, BpfMap, HashMap, Layout, LruHashMap, PerCpuHashMap, QueueMap } from "../../../src/index.ts"
+import { ArrayMap, BpfMap, HashMap, Kernel, Layout, LruHashMap, PerCpuHashMap, QueueMap } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 
 const { u32, u64 } = Layout
@@ -150,7 +150,13 @@ export const refusals = (test: Test): void => {
       const queue = yield* QueueMap.make(options)
       yield* map.update(1, 1)
       const array = yield* ArrayMap.make(options)
+      const kernel = yield* Kernel.Kernel
+      const made = (changes: object) =>
+        Effect.scoped(Effect.provideService(HashMap.make({ ...options, ...changes }), Kernel.Kernel, kernel))
       const bad: ReadonlyArray<readonly [effect: Effect.Effect<unknown, any>, field: string]> = [
+        [made({ name: 5n }), "name"],
+        [made({ flags: "1" }), "flags"],
+        [made({ numaNode: null }), "numaNode"],
         [map.update(1, 2, { mode: "noExist" as never }), "mode"],
         [map.update(1, 2, { mode: "toString" as never }), "mode"],
         [map.update(1, 2, { mode: 1 as never }), "mode"],
@@ -177,15 +183,28 @@ export const refusals = (test: Test): void => {
       expect(() => map.updateUnsafe(1, 2, { mode: "noExist" as never })).toThrow("mode")
       expect(yield* Effect.flip(map.setMany([5 as never]))).toMatchObject({ cause: { field: "entries" } })
       expect(map.lookupUnsafe(1)).toBe(1)
-      Object.assign(Object.prototype, { mode: "noexist", lock: true, map_flags: 1, elem_flags: 4 })
+      const inherited = {
+        mode: "noexist",
+        lock: true,
+        map_flags: 1,
+        elem_flags: 4,
+        flags: 1,
+        numaNode: 5,
+        mapExtra: 3,
+        btf: true,
+        mmapable: true
+      }
+      Object.assign(Object.prototype, inherited)
       try {
         yield* map.update(1, 3, {})
         yield* map.update(2, 3)
         yield* map.setMany([[3, 3]])
         const other = yield* HashMap.make({ name: "own", key: u32, value: u32, maxEntries: 8 })
         expect((yield* BpfMap.info(other)).flags).toBe(0)
+        const values = yield* ArrayMap.make({ name: "own", value: u32, maxEntries: 8 })
+        expect((yield* BpfMap.info(values)).flags).toBe(0)
       } finally {
-        for (const name of ["mode", "lock", "map_flags", "elem_flags"]) delete (Object.prototype as any)[name]
+        for (const name of Object.keys(inherited)) delete (Object.prototype as any)[name]
       }
       expect(yield* map.count).toBe(3)
     }))
