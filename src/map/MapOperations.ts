@@ -3,7 +3,7 @@
  *
  * **Effects and their unsafe twins.** Each operation is an effect of one system call. `lookupUnsafe`, `updateUnsafe`,
  * `deleteUnsafe` and `nextKeyUnsafe` do the same at once, for loops where 200 ns count: they throw the errors that the
- * effects fail with. With `u64Number` or smaller integers as keys and values they allocate nothing.
+ * effects fail with, and block the event loop as long as they take. With `u64Number` or smaller integers as keys and values they allocate nothing.
  *
  * **Iteration.** `entries`, `keys`, `values` and `columns` walk the map by batches (kernel 5.6). While others write to it:
  *
