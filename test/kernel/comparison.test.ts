@@ -10,6 +10,7 @@ import { writeFileSync } from "node:fs"
 import { release } from "node:os"
 import { expect } from "vitest"
 import { errno } from "../../src/abi/errno.ts"
+import { AttachBench, attachments } from "../support/comparison/attachments.ts"
 import type { Bench } from "../support/comparison/bench.ts"
 import {
   type Case,
@@ -57,6 +58,12 @@ const rows: ReadonlyArray<RowOf<any>> = [
     cases: helperCalls,
     policy: -errno.EPERM,
     every: 5
+  }),
+  row({
+    name: "attach to targets",
+    open: ({ btf, extras, kernel }) => new AttachBench(kernel, btf, extras()),
+    cases: attachments,
+    every: 40
   })
 ]
 

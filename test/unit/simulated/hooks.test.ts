@@ -112,7 +112,7 @@ describe("hooks of the simulated kernel", () => {
       const wrong = link({ prog_fd: program.fd, target_ifindex: 1, attach_type: bpf_attach_type.BPF_TCX_INGRESS })
       expect(yield* Effect.flip(wrong)).toMatchObject({ code: "EINVAL" })
       const nowhere = link({ prog_fd: program.fd, target_ifindex: 9, attach_type: bpf_attach_type.BPF_XDP })
-      expect(yield* Effect.flip(nowhere)).toMatchObject({ code: "ENODEV" })
+      expect(yield* Effect.flip(nowhere)).toMatchObject({ code: "EINVAL" })
       const kernel = yield* SimulatedKernel.SimulatedKernel
       const event = kernel.happen({ hook: "xdp", device: "eth9", packet })
       expect(yield* Effect.flip(event)).toMatchObject({ _tag: "InvalidArgument", actual: "eth9" })

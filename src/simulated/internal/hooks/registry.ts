@@ -5,6 +5,7 @@ import type { Attachment } from "../descriptors.ts"
 export const hookOf = {
   device: (attachType: number, ifindex: number): string => `device ${attachType} ${ifindex}`,
   cgroup: (attachType: number, cgroup: bigint): string => `cgroup ${attachType} ${cgroup}`,
+  socketMap: (attachType: number, map: number): string => `sockets ${attachType} ${map}`,
   rawTracepoint: (name: string): string => `raw tracepoint ${name}`,
   /** fentry, fexit and the like, by the function's id in the kernel's BTF. */
   function: (attachType: number, btfId: number): string => `function ${attachType} ${btfId}`,
@@ -21,6 +22,8 @@ const perfEventNumber = (event: object): number => {
 }
 
 export class Hooks {
+  /** The flags that all programs of a cgroup's hook share: alone, overridable, or many. */
+  readonly modes = new Map<string, number>()
   private readonly attached = new Map<string, Array<Attachment>>()
 
   /** What is attached to a hook, in the order of attaching. */
