@@ -2,7 +2,9 @@
  * Reads ring buffers: as a `Stream` of decoded records, or record by record in place for those who need every
  * nanosecond. Kernel 5.8.
  *
- * A ring buffer has one reader at a time; a second one fails with EEXIST. Records come in the order in which programs
+ * A ring buffer has one reader at a time, on the whole machine: a second one fails with EEXIST, from whatever handle, thread
+ * or process it comes. (Programs that do not use this library are not asked; if one reads too, this one fails with a
+ * `RingBufferError`.) Records come in the order in which programs
  * reserved them. Those that a program discarded are skipped. Records lost because the ring was full are not seen here:
  * only the program can count them, by the result of its `bpf_ringbuf_output` or `reserve`.
  *
@@ -34,20 +36,26 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, LayoutError } from "../layout/Layout.ts"
 import { describe } from "../map/BpfMap.ts"
 import type { RingBufferMap } from "../map/RingBufferMap.ts"
+import { isTurnDue } from "../kernel/turn.ts"
 import { makeCursor, type Visit } from "./internal/ringCursor.ts"
+import { RingBufferError } from "./internal/ringError.ts"
+import { acquireOwnership } from "./internal/ringOwner.ts"
 
 export type { Visit } from "./internal/ringCursor.ts"
+export { RingBufferError } from "./internal/ringError.ts"
 
 /**
  * The reading end of a ring buffer. `drain` and `ready` are meant to take turns: drain until it gives 0, then wait.
  */
 export interface Reader {
   /**
-   * Calls `visit` for each record that is there, at most `limit` of them, and gives their number. The memory that
-   * `visit` sees is the ring itself and is valid only inside the call: decode or copy. If `visit` throws, the record
-   * counts as read.
+   * Calls `visit` for each record that is there when it begins, at most `limit` of them, and gives their number. The memory
+   * that `visit` sees is the reader's own and is valid only inside the call: decode or copy. What is written to it harms
+   * the records after it at most. If `visit` throws, the record counts as read.
    *
-   * After the scope has closed it gives 0.
+   * Throws a `RingBufferError` if called within its own `visit`, if another reader moved the ring's position, and for
+   * positions and lengths that cannot be. After the scope has closed it gives 0. It blocks the event loop as long as it
+   * reads, some 10 ns for a small record: with a slow `visit`, give a `limit`.
    */
   readonly drain: (visit: Visit, limit?: number) => number
   /**
@@ -83,11 +91,13 @@ export const make = <A>(map: RingBufferMap<A>): Effect.Effect<Reader, SystemCall
       protection: mman.PROT_READ,
       offset: pageSize
     })
+    yield* acquireOwnership(kernel, subject, consumer)
     const ready = yield* acquireWatch(kernel, subject, fd, {
       [errno.EEXIST]: "It has a reader already, and a ring buffer can have only one",
       [errno.EBADF]: "The reader's scope, or that of its map, has closed"
     })
     const cursor = makeCursor({
+      subject,
       consumer,
       producer,
       dataOffset: pageSize,
@@ -98,25 +108,28 @@ export const make = <A>(map: RingBufferMap<A>): Effect.Effect<Reader, SystemCall
     return { drain: cursor.drain, ready }
   }))
 
-/** How many records a stream decodes at once: the size of its largest chunk, and how long it keeps other fibers waiting. */
+/** How many records a stream decodes at once: the size of its largest chunk. */
 const DEFAULT_BATCH = 4096
+/** How many it decodes before it looks at the clock. */
+const DECODED_AT_ONCE = 256
 
 const tooShort = (layout: Layout<unknown>, length: number): LayoutError =>
   new LayoutError({ path: "record", expected: `at least ${layout.size} bytes`, actual: `${length} bytes` })
 
 /**
  * The records of a ring buffer, decoded by its layout, in order. Each chunk holds what was there, up to `batchSize`
- * records; with nothing there the stream waits without holding a thread. It ends only by failing or by being interrupted,
+ * records; with nothing there the stream waits without holding a thread, and with always something there it gives the event
+ * loop a turn every 5 ms, beside what its consumer does with a chunk. It ends only by failing or by being interrupted,
  * and then leaves the ring to the next reader. Records of a chunk are out of the ring: what an interrupted consumer, or
  * `Stream.take`, leaves of one is gone.
  *
  * A record may be longer than the layout: the rest is ignored. Fails with `LayoutError` for a shorter one, after all
- * records before it, and with `SystemCallError` if the ring cannot be opened.
+ * records before it, with `SystemCallError` if the ring cannot be opened, and with `RingBufferError` if it cannot be read on.
  */
 export const stream = <A>(
   map: RingBufferMap<A>,
   options?: { readonly batchSize?: number }
-): Stream.Stream<A, InvalidArgument | LayoutError | SystemCallError, Kernel> =>
+): Stream.Stream<A, InvalidArgument | LayoutError | RingBufferError | SystemCallError, Kernel> =>
   deferredStream((module) =>
     module.scoped(module.fromPull(Effect.gen(function*() {
       const limit = options?.batchSize ?? DEFAULT_BATCH
@@ -125,7 +138,7 @@ export const stream = <A>(
       const { record } = map
       const reader = yield* make(map)
 
-      let failure: LayoutError | undefined
+      let failure: LayoutError | RingBufferError | undefined
       let batch: Array<A> = []
       const visit: Visit = (view, bytes, offset, length) => {
         if (length < record.size) throw tooShort(record as Layout<unknown>, length)
@@ -134,19 +147,27 @@ export const stream = <A>(
       const fill = (): Array<A> => {
         batch = []
         try {
-          reader.drain(visit, limit)
+          for (;;) {
+            const wanted = Math.min(DECODED_AT_ONCE, limit - batch.length)
+            if (reader.drain(visit, wanted) < wanted || batch.length >= limit || isTurnDue()) break
+          }
         } catch (error) {
-          if (!(error instanceof LayoutError)) throw error
+          if (!(error instanceof LayoutError || error instanceof RingBufferError)) throw error
           failure = error
         }
         return batch
       }
-      const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A>, LayoutError | SystemCallError> = Effect.suspend(() => {
+      type Chunk = Arr.NonEmptyReadonlyArray<A>
+      type Failure = LayoutError | RingBufferError | SystemCallError
+      const next = (): Pull.Pull<Chunk, Failure> => {
         if (failure !== undefined) return Effect.fail(failure)
         const records = fill()
-        if (records.length > 0) return Effect.succeed(records as unknown as Arr.NonEmptyReadonlyArray<A>)
+        if (records.length > 0) return Effect.succeed(records as unknown as Chunk)
         return failure === undefined ? Effect.flatMap(reader.ready, () => pull) : Effect.fail(failure)
-      })
+      }
+      const pull: Pull.Pull<Chunk, Failure> = Effect.suspend(() =>
+        isTurnDue() ? Effect.flatMap(Effect.yieldNow, next) : next()
+      )
       return pull
     })))
   )

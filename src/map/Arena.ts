@@ -22,7 +22,7 @@ import { bpf_map_create_flags } from "../abi/generated/enums.ts"
 import { mman } from "../abi/os.ts"
 import { acquireMapping } from "../kernel/systemCall.ts"
 import { Kernel } from "../kernel/Kernel.ts"
-import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { closedError, describe, extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
@@ -68,11 +68,22 @@ const ELSEWHERE = "An arena has one address wherever it is mapped, and this one 
 /**
  * Maps the arena into this process, until the scope closes. An arena is mapped once: its address stays its own.
  *
- * Fails with `SystemCallError` if the kernel refuses: EINVAL for an arena that was mapped before.
+ * Fails with `SystemCallError` if the kernel refuses: EINVAL for an arena that was mapped before; and with `InvalidArgument`
+ * for one made with `BPF_F_SEGV_ON_FAULT`, of which a page that no program allocated ends the process that reads it.
  */
-export const memory = (arena: Arena): Effect.Effect<ArenaMemory, SystemCallError, Kernel | Scope.Scope> =>
+export const memory = (
+  arena: Arena
+): Effect.Effect<ArenaMemory, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
+    if ((arena.spec.flags & bpf_map_create_flags.BPF_F_SEGV_ON_FAULT) !== 0) {
+      return yield* new InvalidArgument({
+        field: "arena",
+        expected: "an arena whose pages come when they are touched",
+        actual:
+          `${arena.spec.name}, made with BPF_F_SEGV_ON_FAULT: a touch of a page that is not there ends the process`
+      })
+    }
     if (arena.fd < 0) return yield* closedError(arena)
     const mapping = yield* Effect.mapError(
       acquireMapping(kernel, describe(arena.spec), {

@@ -6,7 +6,17 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
-import { ArrayMap, Asm, type Kernel, Layout, Program, ProgramSpec, RingBuffer, RingBufferMap } from "../../src/index.ts"
+import {
+  ArrayMap,
+  Asm,
+  BpfMap,
+  Kernel,
+  Layout,
+  Program,
+  ProgramSpec,
+  RingBuffer,
+  RingBufferMap
+} from "../../src/index.ts"
 import type { Test } from "../support/kernels.ts"
 
 const Numbered = Layout.struct({ sequence: Layout.u64Number })
@@ -242,4 +252,131 @@ export const ringBuffers = (test: Test, options: { readonly events: number }): v
         }
       }))
   }
+
+  test("whatever a visitor does with what it is given harms its own records at most", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(4096)
+      const reader = yield* RingBuffer.make(events)
+      yield* produce(3)
+      expect(reader.drain((_, bytes, offset, length) => bytes.subarray(offset, offset + length).reverse())).toBe(3)
+      yield* produce(3)
+      expect(reader.drain((_, bytes) => bytes.fill(255))).toBe(3)
+      yield* produce(3)
+      const take = (_: DataView, { buffer }: Uint8Array) =>
+        void (buffer.byteLength > 0 && structuredClone(0, { transfer: [buffer as ArrayBuffer] }))
+      expect(reader.drain(take)).toBe(3)
+      yield* produce(2)
+      const seen: Array<number> = []
+      reader.drain((view, bytes, offset) => seen.push(Numbered.read(view, bytes, offset).sequence))
+      expect(seen).toEqual([9, 10])
+    }))
+
+  test("a ring buffer has one reader, from whatever descriptor it comes", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(4096)
+      const definition = RingBufferMap.define({ name: "events", record: Numbered, maxEntries: 4096 })
+      const other = yield* BpfMap.fromFd(definition, events.fd)
+      yield* produce(2)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const reader = yield* RingBuffer.make(events)
+        const error = yield* Effect.flip(Effect.scoped(RingBuffer.make(other)))
+        expect(error).toMatchObject({ _tag: "SystemCallError", code: "EEXIST" })
+        expect(error.message).toContain("reader already")
+        expect(reader.drain(() => {}, 1)).toBe(1)
+      }))
+      const next = yield* RingBuffer.make(other)
+      expect(next.drain(() => {})).toBe(1)
+    }))
+
+  test("drain within its own visitor is refused, and the outer one goes on", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(4096)
+      const reader = yield* RingBuffer.make(events)
+      yield* produce(2)
+      const errors: Array<unknown> = []
+      const inner = () => {
+        try {
+          reader.drain(() => {})
+        } catch (error) {
+          errors.push(error)
+        }
+      }
+      expect(reader.drain(inner)).toBe(2)
+      expect(errors).toMatchObject([1, 2].map(() => ({ _tag: "RingBufferError", reason: "InUse" })))
+      expect(reader.drain(() => {})).toBe(0)
+    }))
+
+  test("drain reads what was there when it began, however fast records come", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(4096)
+      const reader = yield* RingBuffer.make(events)
+      const context = yield* Effect.context<Kernel.Kernel>()
+      yield* produce(3)
+      let visits = 0
+      const visit = () => {
+        if (++visits < 1000) Effect.runSyncWith(context)(produce(1))
+      }
+      expect(reader.drain(visit)).toBe(3)
+      expect(reader.drain(visit)).toBe(3)
+    }))
+
+  /** The page that a foreign reader would write its position to. */
+  const mapPosition = (fd: number) =>
+    Effect.gen(function*() {
+      const kernel = yield* Kernel.Kernel
+      const mapping = kernel.files.mmap(fd, kernel.pageSize, 3, 0)
+      if (typeof mapping === "number") return yield* Effect.die(mapping)
+      yield* Effect.addFinalizer(() => Effect.sync(() => kernel.files.munmap(mapping)))
+      return new BigInt64Array(mapping.buffer, 0, 1)
+    })
+
+  test("a position that another reader moved, or that cannot be, is an error", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(4096)
+      const position = yield* mapPosition(events.fd)
+      yield* produce(4)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const reader = yield* RingBuffer.make(events)
+        position[0] = 16n
+        expect(() => reader.drain(() => {})).toThrow(RingBuffer.RingBufferError)
+        expect(() => reader.drain(() => {})).toThrow("another reads it")
+      }))
+      for (const nonsense of [-8n, 3n, 1n << 40n, -(1n << 62n), (1n << 62n) + 1n]) {
+        position[0] = nonsense
+        const error = yield* RingBuffer.stream(events).pipe(Stream.runDrain, Effect.flip)
+        expect(error).toMatchObject({ _tag: "RingBufferError", reason: "Nonsense" })
+      }
+      // Within a record: what is read as its header is data.
+      position[0] = 8n
+      const seen: Array<number> = []
+      const reader = yield* RingBuffer.make(events)
+      try {
+        reader.drain((_view, _bytes, _offset, length) => seen.push(length))
+      } catch (error) {
+        expect(error).toMatchObject({ _tag: "RingBufferError", reason: "Nonsense" })
+      }
+      expect(seen.length).toBeLessThan(10)
+    }))
+
+  test("a stream with a slow consumer leaves timers their turn", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(1 << 16)
+      yield* produce(2000)
+      let turns = 0
+      let immediate = setImmediate(function count() {
+        turns++
+        immediate = setImmediate(count)
+      })
+      yield* RingBuffer.stream(events, { batchSize: 10 }).pipe(
+        Stream.take(2000),
+        Stream.runForEachArray(() =>
+          Effect.sync(() => {
+            for (const end = performance.now() + 1; performance.now() < end;);
+          })
+        )
+      )
+      clearImmediate(immediate)
+      // 200 chunks of 1 ms, and a turn every 5 ms and a chunk.
+      expect(turns).toBeGreaterThan(15)
+    }))
 }
