@@ -161,13 +161,14 @@ export const makeCursor = (ring: {
     if (left === 0) return 0
     draining = true
     try {
-      while (left > 0 && visited < limit && !closed) {
+      while (left > 0 && visited < limit) {
         const from = dataOffset + (Number(BigInt.asIntN(32, consumed)) & mask)
         const length = survey(from, left, limit - visited)
         if (length === 0) break
         copy(from, length)
         piece = length
         visited += visitAll(visit, found)
+        if (closed) break
         left -= length
         publish()
       }

@@ -68,6 +68,12 @@ export const memory = (test: Test): void => {
       expect(() => view.getUint8(0)).toThrow()
     }), { needs: "arena" })
 
+  test("an arena whose missing pages would end the process is not mapped", () =>
+    Effect.gen(function*() {
+      const arena = yield* Arena.make({ name: "shared", maxEntries: 4, flags: 1 << 17 })
+      expect(yield* Effect.flip(Arena.memory(arena))).toMatchObject({ _tag: "InvalidArgument", field: "arena" })
+    }), { needs: "arena" })
+
   test("an arena is mapped once, as its address stays its own", () =>
     Effect.gen(function*() {
       const arena = yield* Arena.make({ name: "shared", maxEntries: 1 })
