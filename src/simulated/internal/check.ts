@@ -13,11 +13,12 @@ export type { Subject } from "./verifier/path.ts"
 export type { Rejection } from "./verifier/structure.ts"
 
 /** Kernel functions do not exist here; the kernel looks for them before anything else. */
-const checkKernelFunctions = ({ code }: Subject): Rejection | undefined => {
+const checkKernelFunctions = ({ callees, code }: Subject): Rejection | undefined => {
   for (let pc = 0; pc < code.length; pc++) {
     if (code.opcodes[pc] !== CALL || code.src[pc] !== calls.BPF_PSEUDO_KFUNC_CALL) continue
     const id = code.immediates[pc]!
     if (id === 0 && code.offsets[pc] === 0) continue
+    if (!callees.isGpl) return reject("cannot call kernel function from non-GPL compatible program")
     const why = reject(logLine(code, pc), `the simulated kernel has no kernel functions: kernel-function#${id}`)
     // An offset is for functions of modules, by an array of descriptors.
     return code.offsets[pc] === 0 ? why : { ...why, errno: "EPROTO" }

@@ -435,9 +435,10 @@ class Explorer implements Path {
         return true
       case classes.BPF_LDX: {
         const from = registers[src]!
-        const loaded = checkAccess(this, from, { ...access, register: src, write: false })
+        const signed = (opcode & 0xe0) === modes.BPF_MEMSX
+        const loaded = checkAccess(this, from, { ...access, register: src, write: false, signed })
         this.noteSlot(from, access)
-        const extends_ = (opcode & 0xe0) === modes.BPF_MEMSX && loaded.kind === "scalar"
+        const extends_ = signed && loaded.kind === "scalar"
         registers[dst] = extends_ ? number(Scalar.signExtended(loaded.scalar, access.size * 8)) : loaded
         return true
       }

@@ -34,6 +34,8 @@ export interface Access {
   readonly argument?: boolean
   /** True for a store of what no register holds: the result of an atomic operation. */
   readonly unknown?: boolean
+  /** True for a load that extends the sign. */
+  readonly signed?: boolean
   /** True where a misaligned access is never allowed. */
   readonly strict?: boolean
 }
@@ -329,7 +331,10 @@ const checkContext = (path: Path, pointed: Register, access: Access): Register =
     path.reject(`variable ctx access var_off=(0x${tnum.value.toString(16)}; 0x${tnum.mask.toString(16)}) disallowed`)
   }
   const kind = contextAccess(path.type, offset, access.size, access.write)
-  if (kind === undefined) path.reject(`invalid bpf_context access off=${offset} size=${access.size}`)
+  const isPacket = kind === "packet" || kind === "meta" || kind === "end"
+  if (kind === undefined || (isPacket && access.signed === true)) {
+    path.reject(`invalid bpf_context access off=${offset} size=${access.size}`)
+  }
   path.contextSize = Math.max(path.contextSize, offset + access.size)
   if (kind === "scalar") return number(Scalar.ofBits(access.size * 8))
   return kind === "anything" ? anything : pointer(kind)

@@ -271,12 +271,11 @@ const moduloBounds = (bits: Bits, a: Bounds, b: Bounds): Bounds => ({
   umax: b.umin === 0n ? a.umax : min(a.umax, b.umax - 1n)
 })
 
-const shiftLeftBounds = (bits: Bits, a: Bounds, by: bigint): Bounds => {
+/** What may shift its top bit out is known no more; of signs, only that of a whole low half (__scalar64_min_max_lsh). */
+const shiftLeftBounds = (bits: Bits, a: Bounds, low: Bounds, by: bigint): Bounds => {
   const out = anything(bits)
-  if (a.umax << by <= MOST[bits]) Object.assign(out, { umin: a.umin << by, umax: a.umax << by })
-  if (a.smin << by >= LOWEST[bits] && a.smax << by <= HIGHEST[bits]) {
-    Object.assign(out, { smin: a.smin << by, smax: a.smax << by })
-  }
+  if (bits === 64 && by === 32n) Object.assign(out, { smin: low.smin << 32n, smax: low.smax << 32n })
+  if (a.umax <= 1n << (BigInt(bits) - 1n - by)) Object.assign(out, { umin: a.umin << by, umax: a.umax << by })
   return out
 }
 
@@ -285,20 +284,6 @@ const shifted = (operation: number, bits: Bits, a: Scalar, b: Scalar): Scalar =>
   const by = bits === 64 ? b.wide : b.low
   const own = bits === 64 ? a.tnum : Tnum.truncate(a.tnum, 32)
   if (by.umin !== by.umax || by.umax >= BigInt(bits)) return unknown
-  if (by.umin !== by.umax) {
-    const most = operation === alu.BPF_LSH
-      ? { ...anything(bits), umax: bounds.umax << by.umax <= MOST[bits] ? bounds.umax << by.umax : MOST[bits] }
-      : operation === alu.BPF_RSH
-      ? { ...anything(bits), umin: bounds.umin >> by.umax, umax: bounds.umax >> by.umin }
-      : {
-        ...anything(bits),
-        smin: min(bounds.smin >> by.umin, bounds.smin >> by.umax),
-        smax: max(bounds.smax >> by.umin, bounds.smax >> by.umax)
-      }
-    return bits === 64
-      ? settle(Tnum.unknown, most, anything(32))
-      : settle(Tnum.unknown, anything(64), most)
-  }
   const n = by.umin
   const tnum = operation === alu.BPF_LSH
     ? Tnum.shiftLeft(own, n)
@@ -306,7 +291,7 @@ const shifted = (operation: number, bits: Bits, a: Scalar, b: Scalar): Scalar =>
     ? Tnum.shiftRight(own, n)
     : Tnum.shiftArithmetic(own, n, bits)
   const out = operation === alu.BPF_LSH
-    ? shiftLeftBounds(bits, bounds, n)
+    ? shiftLeftBounds(bits, bounds, a.low, n)
     : operation === alu.BPF_RSH
     ? { ...anything(bits), umin: bounds.umin >> n, umax: bounds.umax >> n }
     : { ...anything(bits), smin: bounds.smin >> n, smax: bounds.smax >> n }
