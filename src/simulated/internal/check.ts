@@ -21,7 +21,7 @@ const checkKernelFunctions = ({ callees, code }: Subject): Rejection | undefined
     if (!callees.isGpl) return reject("cannot call kernel function from non-GPL compatible program")
     const why = reject(logLine(code, pc), `the simulated kernel has no kernel functions: kernel-function#${id}`)
     // An offset is for functions of modules, by an array of descriptors.
-    return code.offsets[pc] === 0 ? why : { ...why, errno: "EPROTO" }
+    return code.offsets[pc]! <= 0 ? why : { ...why, errno: "EPROTO" }
   }
   return undefined
 }
