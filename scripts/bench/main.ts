@@ -10,13 +10,14 @@ import { parseArgs } from "node:util"
 import { compare, type Row, WARM_UP } from "./harness.ts"
 import { table } from "./table.ts"
 import { LeftOut, type Work } from "./work.ts"
+import { btf } from "./works/btfLoad.ts"
 import { manyEntries } from "./works/manyEntries.ts"
 import { mapOperations } from "./works/mapOperations.ts"
 import { processStart } from "./works/processStart.ts"
 import { ringDrain } from "./works/ringDrain.ts"
 import { acquireWorkshop, type Workshop } from "./workshop.ts"
 
-const works: ReadonlyArray<Work> = [processStart, ...mapOperations, ...manyEntries, ringDrain]
+const works: ReadonlyArray<Work> = [processStart, ...mapOperations, ...manyEntries, ringDrain, ...btf]
 
 /** Every work asks the real kernel for maps, and one of them loads a program. */
 const whyNot = (): string | undefined => {

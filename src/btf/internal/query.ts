@@ -61,6 +61,23 @@ export const idsByName: {
       : namedIds(btf, name, tag === undefined ? undefined : kindOf.get(tag) ?? 0)
 )
 
+/** The most answers to a kind of question that are kept for the next time. */
+const KEPT = 16_384
+
+/** What is kept of a kind of question, by what was asked. */
+const remembered = (blob: Blob, question: unknown): Map<unknown, unknown> => {
+  const known = blob.memo.get(question) as Map<unknown, unknown> | undefined
+  if (known !== undefined) return known
+  const made = new Map<unknown, unknown>()
+  blob.memo.set(question, made)
+  return made
+}
+
+const keepAt = <K, V>(kept: Map<K, V>, key: K, value: V): void => {
+  if (kept.size >= KEPT) kept.clear()
+  kept.set(key, value)
+}
+
 const kindsOf = (tag: Tag | undefined): ReadonlySet<number> | undefined =>
   tag === undefined ? undefined : new Set([kindOf.get(tag) ?? 0])
 
@@ -73,13 +90,19 @@ export const find: {
   <T extends Tag = Tag>(name: string, tag?: T): (btf: Btf) => Result.Result<Found<T>, BtfError>
   <T extends Tag = Tag>(btf: Btf, name: string, tag?: T): Result.Result<Found<T>, BtfError>
 } = dual(isDataFirst, <T extends Tag>(btf: Btf, name: string, tag?: T): Result.Result<Found<T>, BtfError> => {
+  const kept = remembered(blobOf(btf), tag) as Map<string, Result.Result<Found<T>, BtfError>>
+  const known = kept.get(name)
+  if (known !== undefined) return known
   const ids = idsByName(btf, name, tag)
   const id = ids[0] ?? idsMeant(btf, name).find((one) => isKind(blobOf(btf).owner(one)!, one, tag))
-  return id === undefined
-    ? Result.fail(
+  if (id === undefined) {
+    return Result.fail(
       problem("lookup", `a ${tag ?? "type"} named ${name}`, "none", () => nearNames(btf, name, kindsOf(tag)))
     )
-    : Result.succeed([id, decode(btf, id) as OfTag<T>])
+  }
+  const found = Result.succeed([id, decode(btf, id) as OfTag<T>] as const)
+  keepAt(kept, name, found)
+  return found
 })
 
 /** Every type of a name, or of a name and a kind, with its id, in ascending order: a kernel may have several structs of one name. */
@@ -109,9 +132,6 @@ export const sizeOf: {
   (id: number): (btf: Btf) => Result.Result<number, BtfError>
   (btf: Btf, id: number): Result.Result<number, BtfError>
 } = dual(2, sizeOfType)
-
-/** The most members that are kept for the next time they are asked for. */
-const KEPT = 4096
 
 interface Kept {
   count: number
@@ -145,8 +165,14 @@ const isComposite = (btf: Btf, id: number): boolean => {
 
 const rootsOf = (btf: Btf, root: string | number): Result.Result<ReadonlyArray<number>, BtfError> => {
   if (typeof root === "number") return Result.succeed([root])
+  const kept = remembered(blobOf(btf), rootsOf) as Map<string, ReadonlyArray<number>>
+  const known = kept.get(root)
+  if (known !== undefined) return Result.succeed(known)
   const roots = idsMeant(btf, root).filter((id) => isComposite(btf, id))
-  if (roots.length > 0) return Result.succeed(roots)
+  if (roots.length > 0) {
+    keepAt(kept, root, roots)
+    return Result.succeed(roots)
+  }
   const { bare } = splitKeyword(root)
   return Result.fail(
     problem("lookup", `a struct or union named ${root}`, "none", () => nearNames(btf, bare, composites))
