@@ -13,14 +13,14 @@ export interface Mapper {
 /** A file of sysfs that cannot change or shrink: reading another one that did would be SIGBUS. */
 const isConstant = (path: string): boolean => path.startsWith("/sys/kernel/btf/")
 
+/** Of the module, as mappings may outlive the kernel that made them: a registry that is collected calls nobody. */
+const mappings = new FinalizationRegistry<() => void>((unmap) => unmap())
+
 /**
  * Gives the content of such files. Each mapping is read-only and goes when nothing refers to its bytes any more, which is
  * why whoever gets them must hand out no view of them that could be written to or outlive them.
  */
 export const makeMapFile = (mapper: Mapper): (path: string) => Uint8Array | undefined => {
-  const mappings = new FinalizationRegistry<{ readonly address: number; readonly length: number }>(
-    ({ address, length }) => mapper.unmap(address, length)
-  )
   return (path) => {
     if (!isConstant(path)) return undefined
     let fd: number
@@ -35,7 +35,7 @@ export const makeMapFile = (mapper: Mapper): (path: string) => Uint8Array | unde
       const address = mapper.map(length, mman.PROT_READ, mman.MAP_PRIVATE, fd)
       if (address < 0) return undefined // before 6.16 they cannot be mapped
       const buffer = mapper.view(address, length)
-      mappings.register(buffer, { address, length })
+      mappings.register(buffer, () => mapper.unmap(address, length))
       return new Uint8Array(buffer)
     } finally {
       closeSync(fd)
