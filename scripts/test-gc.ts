@@ -5,9 +5,17 @@ import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const vitest = `${root}node_modules/vitest/vitest.mjs`
-// The fault tests make hundreds of runs of one scenario, and those of generated programs and sequences thousands: they add
-// time, and no further call.
-const filter = ["--reporter=dot", "--testNamePattern", "^(?!.*(faults|failing calls|generated)).*$"]
+// The fault tests make hundreds of runs of one scenario, and those that are generated thousands: they add time, and no
+// further call. Others run processes of their own.
+const filter = [
+  "--reporter=dot",
+  "--testNamePattern",
+  "^(?!.*(faults|failing calls|generated)).*$",
+  ...["comparison", "demo", "disassemblerTools", "examples", "verdicts", "workers"].flatMap((name) => [
+    "--exclude",
+    `test/kernel/${name}.test.ts`
+  ])
+]
 const args = [vitest, "run", "--config", "test/vitest.config.ts", "--project", "kernel", ...filter]
 const env = { ...process.env, GC_STRESS: "1" }
 const result = spawnSync(process.execPath, args, { cwd: root, env, stdio: "inherit" })

@@ -60,8 +60,17 @@ const environment = {
 /** Emulation is some ten times slower than this machine: what is generated is less there, and faults take turns. */
 const emulated = { ...environment, DIFFERENTIAL_RUNS: "200", MAPS_AGREE_RUNS: "400", FAULTS: "in turn" }
 
+const without = (...names: ReadonlyArray<string>) =>
+  names.flatMap((name) => ["--exclude", `test/kernel/${name}.test.ts`])
+
+/**
+ * What is the same on every kernel, or compared with the series that the simulated kernel is like, is tested on this
+ * machine alone.
+ */
+const sameEverywhere = without("comparison", "demo", "disassemblerTools", "examples", "verdicts", "workers")
+
 /** An emulated arm64 is slower still: it does without the ready programs, and without faults. */
-const withoutCatalog = ["--exclude", "test/kernel/catalog.test.ts"]
+const withoutCatalog = without("catalog")
 
 /** Sorts printed lines into results and the rest. */
 const collect = () => {
@@ -103,8 +112,12 @@ const runOn = async (name: KernelName | typeof ARM64): Promise<Run> => {
   const output = collect()
   const options = {
     job: name === ARM64
-      ? { command: [...vitest, ...withoutCatalog], directory: root, environment: { ...emulated, FAULTS: "none" } }
-      : { command: vitest, directory: root, environment: emulated },
+      ? {
+        command: [...vitest, ...sameEverywhere, ...withoutCatalog],
+        directory: root,
+        environment: { ...emulated, FAULTS: "none" }
+      }
+      : { command: [...vitest, ...sameEverywhere], directory: root, environment: emulated },
     seconds: Number(values.seconds),
     onOutput: output.add,
     onError: output.add
