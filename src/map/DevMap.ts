@@ -18,7 +18,6 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { ownOf } from "../kernel/options.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
 import { i32, struct, u32 } from "../layout/Layout.ts"
@@ -43,19 +42,13 @@ export interface DeviceEntry {
 }
 
 /** A device map of this process. */
-export interface DevMap
+export interface DevMap<T extends "devmap" | "devmap_hash" = "devmap" | "devmap_hash">
   extends
-    BpfMap<"devmap" | "devmap_hash">,
+    BpfMap<T>,
     Slots<number, Device>,
     Pick<Lookup<number, DeviceEntry>, "lookup">,
     Pick<Iterate<number, DeviceEntry>, "entries" | "count">
 {}
-
-/** What a device map is made of. */
-export interface Options extends DefineOptions {
-  /** Whether keys are any 32-bit numbers, in place of indices below `maxEntries`; kernel 5.4. */
-  readonly hash?: boolean
-}
 
 /** `struct bpf_devmap_val`: a descriptor is written, an id read. */
 const Value = struct({ ifindex: u32, program: i32 })
@@ -66,10 +59,11 @@ const valueOf = ({ ifindex, program }: Device): DeviceEntry | InvalidArgument =>
   return fd instanceof InvalidArgument ? fd : { ifindex, program: fd }
 }
 
-/** A device map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = (options: Options): Definition<DevMap> => {
-  const type: "devmap" | "devmap_hash" = ownOf(options).hash === true ? "devmap_hash" : "devmap"
-  return defineMap(
+const defineKind = <const T extends "devmap" | "devmap_hash">(
+  type: T,
+  options: DefineOptions
+): Definition<DevMap<T>> =>
+  defineMap<T, DevMap<T>>(
     { ...commonSpec(type, options), keySize: 4, valueSize: Value.size },
     (opened) =>
       Effect.map(
@@ -78,7 +72,13 @@ export const define = (options: Options): Definition<DevMap> => {
           extend(opened.map, { ...slots, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count })
       )
   )
-}
+
+/** A device map as a value, for `BpfMap.create`, `openPinned` and their sisters. Its keys are indices. */
+export const define = (options: DefineOptions): Definition<DevMap<"devmap">> => defineKind("devmap", options)
+
+/** A hash table of devices as a value: its keys are any 32-bit numbers. */
+export const defineHash = (options: DefineOptions): Definition<DevMap<"devmap_hash">> =>
+  defineKind("devmap_hash", options)
 
 /**
  * Creates a device map, closed with the scope.
@@ -87,5 +87,11 @@ export const define = (options: Options): Definition<DevMap> => {
  * needs CAP_NET_ADMIN.
  */
 export const make = (
-  options: Options
-): Effect.Effect<DevMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+  options: DefineOptions
+): Effect.Effect<DevMap<"devmap">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+
+/** Creates a hash table of devices, closed with the scope; as `make` otherwise. Kernel 5.4. */
+export const makeHash = (
+  options: DefineOptions
+): Effect.Effect<DevMap<"devmap_hash">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(defineHash(options))

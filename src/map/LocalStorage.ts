@@ -12,7 +12,7 @@
  * import * as Effect from "effect/Effect"
  *
  * const program = Effect.gen(function*() {
- *   const marks = yield* LocalStorage.make({ type: "task_storage", name: "marks", value: Layout.u64 })
+ *   const marks = yield* LocalStorage.makeTask({ name: "marks", value: Layout.u64 })
  *   const self = yield* LocalStorage.openTask(process.pid)
  *   yield* marks.update(self, 42n)
  *   return yield* marks.lookup(self) // Option.some(42n)
@@ -55,15 +55,13 @@ export interface LocalStorage<V, T extends Kind = Kind> extends BpfMap<T> {
 }
 
 /** What local storage is made of: it has as many entries as objects that were given one. */
-export interface Options<V, T extends Kind> extends Omit<DefineOptions, "maxEntries"> {
-  readonly type: T
+export interface Options<V> extends Omit<DefineOptions, "maxEntries"> {
   readonly value: Layout<V>
 }
 
-/** Local storage as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = <V, const T extends Kind>(options: Options<V, T>): Definition<LocalStorage<V, T>> => {
+const defineKind = <V, const T extends Kind>(type: T, options: Options<V>): Definition<LocalStorage<V, T>> => {
   const { value } = options
-  const common = commonSpec(options.type, { ...options, maxEntries: 0 })
+  const common = commonSpec(type, { ...options, maxEntries: 0 })
   const spec = {
     ...common,
     flags: common.flags | bpf_map_create_flags.BPF_F_NO_PREALLOC,
@@ -89,15 +87,50 @@ export const define = <V, const T extends Kind>(options: Options<V, T>): Definit
     }))
 }
 
+/** Storage of sockets as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const defineSocket = <V>(options: Options<V>): Definition<LocalStorage<V, "sk_storage">> =>
+  defineKind("sk_storage", options)
+
+/** Storage of inodes as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const defineInode = <V>(options: Options<V>): Definition<LocalStorage<V, "inode_storage">> =>
+  defineKind("inode_storage", options)
+
+/** Storage of tasks as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const defineTask = <V>(options: Options<V>): Definition<LocalStorage<V, "task_storage">> =>
+  defineKind("task_storage", options)
+
+/** Storage of cgroups as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const defineCgroup = <V>(options: Options<V>): Definition<LocalStorage<V, "cgrp_storage">> =>
+  defineKind("cgrp_storage", options)
+
 /**
- * Creates local storage, closed with the scope.
+ * Creates storage of sockets, closed with the scope. Kernel 5.2.
  *
  * Fails with `InvalidArgument` for a bad name, and with `SystemCallError` if the kernel refuses: EINVAL from kernels that
  * lack the kind.
  */
-export const make = <V, const T extends Kind>(
-  options: Options<V, T>
-): Effect.Effect<LocalStorage<V, T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+export const makeSocket = <V>(
+  options: Options<V>
+): Effect.Effect<LocalStorage<V, "sk_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(defineSocket(options))
+
+/** Creates storage of inodes, closed with the scope; as `makeSocket` otherwise. Kernel 5.10. */
+export const makeInode = <V>(
+  options: Options<V>
+): Effect.Effect<LocalStorage<V, "inode_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(defineInode(options))
+
+/** Creates storage of tasks, closed with the scope; as `makeSocket` otherwise. Kernel 5.11. */
+export const makeTask = <V>(
+  options: Options<V>
+): Effect.Effect<LocalStorage<V, "task_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(defineTask(options))
+
+/** Creates storage of cgroups, closed with the scope; as `makeSocket` otherwise. Kernel 6.2. */
+export const makeCgroup = <V>(
+  options: Options<V>
+): Effect.Effect<LocalStorage<V, "cgrp_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(defineCgroup(options))
 
 /**
  * Opens a process by its id, as the object of task storage; closed with the scope. It stays that process, even when the id

@@ -21,7 +21,6 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { ownOf } from "../kernel/options.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
@@ -36,7 +35,11 @@ import type { UpdateOptions } from "./MapOperations.ts"
  * A per-CPU hash map of this process. After the scope that it was made in has closed, its operations fail with a
  * `SystemCallError` of EBADF.
  */
-export interface PerCpuHashMap<K, V> extends BpfMap<"percpu_hash" | "lru_percpu_hash">, Keyed<K, ReadonlyArray<V>> {
+export interface PerCpuHashMap<
+  K,
+  V,
+  T extends "percpu_hash" | "lru_percpu_hash" = "percpu_hash" | "lru_percpu_hash"
+> extends BpfMap<T>, Keyed<K, ReadonlyArray<V>> {
   readonly key: Layout<K>
   /** The layout of one CPU's value. */
   readonly value: Layout<V>
@@ -53,15 +56,18 @@ export interface Options<K, V> extends DefineOptions {
   readonly key: Layout<K>
   /** The layout of one CPU's value. */
   readonly value: Layout<V>
-  /** Whether it evicts when it is full, as `LruHashMap` does. */
-  readonly lru?: boolean
 }
 
-/** A per-CPU hash map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K, V>> => {
+const defineKind = <K, V, const T extends "percpu_hash" | "lru_percpu_hash">(
+  type: T,
+  options: Options<K, V>
+): Definition<PerCpuHashMap<K, V, T>> => {
   const { key, value } = options
-  const type: "percpu_hash" | "lru_percpu_hash" = ownOf(options).lru === true ? "lru_percpu_hash" : "percpu_hash"
-  return defineMap({ ...commonSpec(type, options), keySize: key.size, valueSize: value.size }, (opened) => {
+  return defineMap<T, PerCpuHashMap<K, V, T>>({
+    ...commonSpec(type, options),
+    keySize: key.size,
+    valueSize: value.size
+  }, (opened) => {
     const cpus = opened.kernel.possibleCpus
     return Effect.map(acquireKeyed(opened, key, perCpu(value, cpus)), (operations) =>
       extend(opened.map, {
@@ -74,6 +80,14 @@ export const define = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K
   })
 }
 
+/** A per-CPU hash map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const define = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K, V, "percpu_hash">> =>
+  defineKind("percpu_hash", options)
+
+/** A per-CPU hash map that evicts when it is full, as `LruHashMap` does, as a value. */
+export const defineLru = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K, V, "lru_percpu_hash">> =>
+  defineKind("lru_percpu_hash", options)
+
 /**
  * Creates a per-CPU hash map, closed with the scope. Its memory is `maxEntries` values for each possible CPU.
  *
@@ -82,5 +96,11 @@ export const define = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K
  */
 export const make = <K, V>(
   options: Options<K, V>
-): Effect.Effect<PerCpuHashMap<K, V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+): Effect.Effect<PerCpuHashMap<K, V, "percpu_hash">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
   create(define(options))
+
+/** Creates a per-CPU hash map that evicts when it is full, closed with the scope; as `make` otherwise. Kernel 4.10. */
+export const makeLru = <K, V>(
+  options: Options<K, V>
+): Effect.Effect<PerCpuHashMap<K, V, "lru_percpu_hash">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  create(defineLru(options))

@@ -62,12 +62,8 @@ export interface Options<V> extends DefineOptions {
   readonly value: Layout<V>
 }
 
-/** Either kind as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = <V, const T extends "queue" | "stack" = "queue">(
-  options: Options<V> & { readonly type?: T }
-): Definition<QueueMap<V, T>> => {
+const defineKind = <V, const T extends "queue" | "stack">(type: T, options: Options<V>): Definition<QueueMap<V, T>> => {
   const { value } = options
-  const type = (options.type ?? "queue") as T
   return defineMap(
     { ...commonSpec(type, options), keySize: 0, valueSize: value.size },
     (opened) =>
@@ -103,6 +99,12 @@ export const define = <V, const T extends "queue" | "stack" = "queue">(
   )
 }
 
+/** A queue as a value, for `BpfMap.create`, `openPinned` and their sisters. */
+export const define = <V>(options: Options<V>): Definition<QueueMap<V, "queue">> => defineKind("queue", options)
+
+/** A stack as a value. */
+export const defineStack = <V>(options: Options<V>): Definition<QueueMap<V, "stack">> => defineKind("stack", options)
+
 /**
  * Creates a queue, closed with the scope.
  *
@@ -111,10 +113,10 @@ export const define = <V, const T extends "queue" | "stack" = "queue">(
 export const make = <V>(
   options: Options<V>
 ): Effect.Effect<QueueMap<V, "queue">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define({ ...options, type: "queue" }))
+  create(define(options))
 
 /** Creates a stack, closed with the scope; as `make` otherwise. */
 export const makeStack = <V>(
   options: Options<V>
 ): Effect.Effect<QueueMap<V, "stack">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define({ ...options, type: "stack" }))
+  create(defineStack(options))

@@ -42,7 +42,7 @@ const mapOf = (spec: Omit<MapSpec.MapSpec, "name">): Probe => works(BpfMap.make(
 const loads = (...instructions: ReadonlyArray<Asm.Item>): Probe =>
   works(Program.load(ProgramSpec.make({ type: "socket_filter", name: "probe", instructions })))
 
-const storage = (type: LocalStorage.Kind): Probe => works(LocalStorage.make({ type, name: "probe", value: Layout.u64 }))
+const storage = { name: "probe", value: Layout.u64 }
 
 /** Eight bytes of the stack that are written, and a register that holds 1. */
 const cell = [Asm.mov("r1", 1), Asm.stdw("r10", -8, "r1")]
@@ -84,9 +84,9 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
   }))),
   unwrittenStack: loads(Asm.ldxdw("r2", "r10", -8), pass),
 
-  cgroupLocalStorage: storage("cgrp_storage"),
-  taskStorage: storage("task_storage"),
-  inodeStorage: storage("inode_storage"),
+  cgroupLocalStorage: works(LocalStorage.makeCgroup(storage)),
+  taskStorage: works(LocalStorage.makeTask(storage)),
+  inodeStorage: works(LocalStorage.makeInode(storage)),
 
   hashLookupAndDelete: Effect.gen(function*() {
     const map = yield* HashMap.make({ name: "probe", key: Layout.u32, value: Layout.u32, maxEntries: 1 })

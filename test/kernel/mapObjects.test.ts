@@ -127,7 +127,7 @@ describe("maps with objects of this machine's kernel", () => {
 
   real("a socket keeps a value as long as it is open", () =>
     Effect.gen(function*() {
-      const marks = yield* LocalStorage.make({ type: "sk_storage", name: "marks", value: Layout.u64 })
+      const marks = yield* LocalStorage.makeSocket({ name: "marks", value: Layout.u64 })
       const server = yield* acquireListener
       const fd = fdOf(server)
       expect(yield* marks.lookup(fd)).toEqual(Option.none())
@@ -139,7 +139,7 @@ describe("maps with objects of this machine's kernel", () => {
 
   real("another process keeps a value of its own, until it ends", () =>
     Effect.gen(function*() {
-      const marks = yield* LocalStorage.make({ type: "task_storage", name: "marks", value: Layout.u32 })
+      const marks = yield* LocalStorage.makeTask({ name: "marks", value: Layout.u32 })
       const child = yield* acquireChild
       const task = yield* LocalStorage.openTask(child.pid!)
       yield* marks.update(task, 7)
@@ -171,7 +171,7 @@ describe("maps with objects of this machine's kernel", () => {
 
   real("a cgroup keeps a value of its own", () =>
     Effect.gen(function*() {
-      const map = yield* LocalStorage.make({ type: "cgrp_storage", name: "marks", value: Layout.u64 })
+      const map = yield* LocalStorage.makeCgroup({ name: "marks", value: Layout.u64 })
       const group = yield* acquireCgroup
       expect(yield* map.lookup(group)).toEqual(Option.none())
       yield* map.update(group, 5n, { mode: "noexist" })

@@ -19,7 +19,7 @@ export const eviction = (test: Test): void => {
           flags: bpf_map_create_flags.BPF_F_NO_COMMON_LRU
         })
       ],
-      ["a per-CPU LRU map", PerCpuHashMap.make({ ...options, lru: true })]
+      ["a per-CPU LRU map", PerCpuHashMap.makeLru(options)]
     ] as const
   ) {
     test(`${name} is never full, and forgets several entries at once: fewer than it has room for are left`, () =>

@@ -96,7 +96,7 @@ const arena = Effect.gen(function*() {
 })
 
 const tasks = Effect.gen(function*() {
-  const marks = yield* LocalStorage.make({ type: "task_storage", name: "faulty", value: u32 })
+  const marks = yield* LocalStorage.makeTask({ name: "faulty", value: u32 })
   const self = yield* LocalStorage.openTask(process.pid)
   yield* marks.update(self, 1)
   expect(yield* marks.lookup(self)).toEqual(Option.some(1))

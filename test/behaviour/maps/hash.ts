@@ -124,12 +124,11 @@ export const hash = (test: Test): void => {
   test("an LRU map is never full: it evicts", () =>
     Effect.gen(function*() {
       const map = yield* LruHashMap.make({ name: "recent", key: Layout.u32, value: Layout.u64, maxEntries: 256 })
-      const perCpu = yield* PerCpuHashMap.make({
+      const perCpu = yield* PerCpuHashMap.makeLru({
         name: "recent",
         key: Layout.u32,
         value: Layout.u32,
-        maxEntries: 256,
-        lru: true
+        maxEntries: 256
       })
       for (let key = 0; key < 3000; key++) {
         yield* map.update(key, BigInt(key))

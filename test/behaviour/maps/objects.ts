@@ -93,7 +93,10 @@ export const objects = (test: Test): void => {
   test("a device map has devices by their number, and gives them back with no program", () =>
     Effect.gen(function*() {
       for (const hash of [false, true]) {
-        const ports = yield* DevMap.make({ name: "ports", maxEntries: 4, hash })
+        const make: (options: BpfMap.DefineOptions) => Effect.Effect<DevMap.DevMap, unknown, any> = hash
+          ? DevMap.makeHash
+          : DevMap.make
+        const ports = yield* make({ name: "ports", maxEntries: 4 })
         expect(yield* ports.lookup(3)).toEqual(Option.none())
         yield* ports.update(3, { ifindex: LOOPBACK })
         expect(yield* ports.lookup(3)).toEqual(Option.some({ ifindex: LOOPBACK, program: 0 }))

@@ -7,22 +7,22 @@ import { BpfMap, CgroupStorage, HashMap, Layout, LocalStorage } from "../../../s
 import type { Test } from "../../support/kernels.ts"
 
 const kinds = [
-  ["sk_storage", "ringbuf"], // since 5.2: every kernel that is tested
-  ["task_storage", "taskStorage"],
-  ["inode_storage", "inodeStorage"],
-  ["cgrp_storage", "cgroupLocalStorage"]
+  ["sk_storage", LocalStorage.makeSocket, "ringbuf"], // since 5.2: every kernel that is tested
+  ["task_storage", LocalStorage.makeTask, "taskStorage"],
+  ["inode_storage", LocalStorage.makeInode, "inodeStorage"],
+  ["cgrp_storage", LocalStorage.makeCgroup, "cgroupLocalStorage"]
 ] as const
 
 const Mark = Layout.struct({ id: Layout.u32, name: Layout.cstring(16), at: Layout.u64 })
 const mark = { id: 7, name: "own", at: 2n ** 63n }
 
 export const storage = (test: Test): void => {
-  for (const [type, needs] of kinds) {
+  for (const [type, make, needs] of kinds) {
     test(
       `a ${type} map is made with the BTF that it needs, and takes only objects of its kind`,
       () =>
         Effect.gen(function*() {
-          const map = yield* LocalStorage.make({ type, name: "marks", value: Mark })
+          const map = yield* make({ name: "marks", value: Mark })
           expect(yield* BpfMap.info(map)).toMatchObject({ kind: type, keySize: 4, valueSize: Mark.size, maxEntries: 0 })
           const other = yield* HashMap.make({ name: "other", key: Layout.u32, value: Layout.u32, maxEntries: 1 })
           // The inode of a map's descriptor is an inode like any other's.
@@ -49,7 +49,7 @@ export const storage = (test: Test): void => {
 
   test("a task keeps a value until it is taken away", () =>
     Effect.gen(function*() {
-      const map = yield* LocalStorage.make({ type: "task_storage", name: "marks", value: Mark })
+      const map = yield* LocalStorage.makeTask({ name: "marks", value: Mark })
       const self = yield* LocalStorage.openTask(process.pid)
       expect(yield* map.lookup(self)).toEqual(Option.none())
       expect(yield* Effect.flip(map.update(self, mark, { mode: "exist" }))).toMatchObject({ code: "ENOENT" })
@@ -67,7 +67,7 @@ export const storage = (test: Test): void => {
       expect(yield* map.delete(self)).toBe(false)
       expect(yield* map.lookup(self)).toEqual(Option.none())
       // Its maps do not share values.
-      const second = yield* LocalStorage.make({ type: "task_storage", name: "marks", value: Layout.u64 })
+      const second = yield* LocalStorage.makeTask({ name: "marks", value: Layout.u64 })
       yield* map.update(self, mark)
       expect(yield* second.lookup(self)).toEqual(Option.none())
     }), { needs: "taskStorage" })
