@@ -45,12 +45,13 @@ import {
 } from "./internal/handle.ts"
 import { type Info, readInfo } from "./internal/info.ts"
 import * as Open from "./internal/open.ts"
+import type { Definition } from "./MapDefinition.ts"
 import type { MapMismatch } from "./MapError.ts"
 import type { Iterate, IterationError } from "./MapOperations.ts"
 
 export type { BpfMap } from "./internal/handle.ts"
 export type { Info } from "./internal/info.ts"
-export type { DefineOptions, Definition } from "./internal/open.ts"
+export type { DefineOptions, Definition } from "./MapDefinition.ts"
 
 /** True for handles of maps, of any family. They print as `hash map "counters", id 7, fd 12`. */
 export const isBpfMap: (value: unknown) => value is BpfMap = isHandleOfMap
@@ -82,7 +83,7 @@ export const make = <const T extends MapKind>(
  * refuses.
  */
 export const create: <M extends BpfMap>(
-  definition: Open.Definition<M>
+  definition: Definition<M>
 ) => Effect.Effect<M, InvalidArgument | SystemCallError, Kernel | Scope.Scope> = Open.create
 
 /**
@@ -92,7 +93,7 @@ export const create: <M extends BpfMap>(
  * one of other sizes or flags than defined.
  */
 export const openPinned: <M extends BpfMap>(
-  definition: Open.Definition<M>,
+  definition: Definition<M>,
   path: string
 ) => Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> = Open.openPinned
 
@@ -102,7 +103,7 @@ export const openPinned: <M extends BpfMap>(
  * Fails as `openPinned` and `create` do.
  */
 export const pinned = <M extends BpfMap>(
-  definition: Open.Definition<M>,
+  definition: Definition<M>,
   path: string
 ): Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> => {
   const createAndPin = allOrNothing(Effect.tap(create(definition), (map) => pin(map, path)))
@@ -121,7 +122,7 @@ export const pinned = <M extends BpfMap>(
  * Fails with `SystemCallError` ENOENT if there is none, and with `MapMismatch` if it is not as defined.
  */
 export const fromId: <M extends BpfMap>(
-  definition: Open.Definition<M>,
+  definition: Definition<M>,
   id: number
 ) => Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> = Open.fromId
 
@@ -133,7 +134,7 @@ export const fromId: <M extends BpfMap>(
  * as defined.
  */
 export const fromFd: <M extends BpfMap>(
-  definition: Open.Definition<M>,
+  definition: Definition<M>,
   fd: number
 ) => Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> = Open.fromFd
 

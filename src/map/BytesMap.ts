@@ -29,9 +29,10 @@ import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
 import type { BpfMap, Definition } from "./BpfMap.ts"
 import { exactBytes, strideOf } from "./internal/codec.ts"
 import { extend, handleOf, type Opened } from "./internal/handle.ts"
-import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
+import { acquireKeyed } from "./internal/keyed.ts"
 import { create, define as defineMap, specOfFound } from "./internal/open.ts"
 import { acquirePinned } from "../bpf/pins.ts"
+import type { Keyed } from "./MapOperations.ts"
 
 /** A map of bytes of this process. Keys and values of another size than the map's are a `LayoutError`. */
 export interface BytesMap<T extends MapKind = MapKind> extends BpfMap<T>, Keyed<Uint8Array, Uint8Array> {}

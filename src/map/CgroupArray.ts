@@ -24,16 +24,17 @@ import { u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, type Descriptor, fdOf, type Slots } from "./internal/slots.ts"
+import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
+import type { ObjectEntries, ObjectReference } from "./MapOperations.ts"
 
-/** A cgroup array of this process; what goes into its slots are descriptors of cgroup folders (version 2). */
-export interface CgroupArray extends BpfMap<"cgroup_array">, Slots<number, Descriptor> {}
+/** A cgroup array of this process; its entries are descriptors of cgroup folders (version 2). */
+export interface CgroupArray extends BpfMap<"cgroup_array">, ObjectEntries<number, ObjectReference> {}
 
 /** A cgroup array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<CgroupArray> =>
   defineMap(
     { ...commonSpec("cgroup_array", options), keySize: 4, valueSize: 4 },
-    (opened) => Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots))
+    (opened) => Effect.map(acquireObjectEntries(opened, u32, u32, fdOf), ({ objects }) => extend(opened.map, objects))
   )
 
 /**

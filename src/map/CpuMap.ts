@@ -23,8 +23,8 @@ import { i32, struct, u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, fdOf, type Slots } from "./internal/slots.ts"
-import type { Iterate, Lookup } from "./MapOperations.ts"
+import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
+import type { Iterate, Lookup, ObjectEntries } from "./MapOperations.ts"
 import type { ProgramReference } from "./ProgArray.ts"
 
 /** How packets are taken on a CPU. */
@@ -44,7 +44,7 @@ export interface CpuQueueEntry {
 export interface CpuMap
   extends
     BpfMap<"cpumap">,
-    Slots<number, CpuQueue>,
+    ObjectEntries<number, CpuQueue>,
     Pick<Lookup<number, CpuQueueEntry>, "lookup">,
     Pick<Iterate<number, CpuQueueEntry>, "entries" | "count">
 {}
@@ -63,8 +63,8 @@ export const define = (options: DefineOptions): Definition<CpuMap> =>
   defineMap(
     { ...commonSpec("cpumap", options), keySize: 4, valueSize: Value.size },
     (opened) =>
-      Effect.map(acquireSlots(opened, u32, Value, valueOf), ({ keyed, slots }) =>
-        extend(opened.map, { ...slots, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count }))
+      Effect.map(acquireObjectEntries(opened, u32, Value, valueOf), ({ keyed, objects }) =>
+        extend(opened.map, { ...objects, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count }))
   )
 
 /**

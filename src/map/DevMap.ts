@@ -24,8 +24,8 @@ import { i32, struct, u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, fdOf, type Slots } from "./internal/slots.ts"
-import type { Iterate, Lookup } from "./MapOperations.ts"
+import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
+import type { Iterate, Lookup, ObjectEntries } from "./MapOperations.ts"
 import type { ProgramReference } from "./ProgArray.ts"
 
 /** A device to send packets to, and the program to run as they leave. */
@@ -45,7 +45,7 @@ export interface DeviceEntry {
 export interface DevMap<T extends "devmap" | "devmap_hash" = "devmap" | "devmap_hash">
   extends
     BpfMap<T>,
-    Slots<number, Device>,
+    ObjectEntries<number, Device>,
     Pick<Lookup<number, DeviceEntry>, "lookup">,
     Pick<Iterate<number, DeviceEntry>, "entries" | "count">
 {}
@@ -67,9 +67,9 @@ const defineKind = <const T extends "devmap" | "devmap_hash">(
     { ...commonSpec(type, options), keySize: 4, valueSize: Value.size },
     (opened) =>
       Effect.map(
-        acquireSlots(opened, u32, Value, valueOf),
-        ({ keyed, slots }) =>
-          extend(opened.map, { ...slots, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count })
+        acquireObjectEntries(opened, u32, Value, valueOf),
+        ({ keyed, objects }) =>
+          extend(opened.map, { ...objects, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count })
       )
   )
 

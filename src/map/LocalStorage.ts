@@ -32,8 +32,8 @@ import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { type Descriptor, fdOf } from "./internal/slots.ts"
-import type { LookupOptions, UpdateOptions } from "./MapOperations.ts"
+import { fdOf } from "./internal/objectEntries.ts"
+import type { LookupOptions, ObjectReference, UpdateOptions } from "./MapOperations.ts"
 
 /** The kinds, by the objects that values are attached to. */
 export type Kind = "sk_storage" | "task_storage" | "inode_storage" | "cgrp_storage"
@@ -47,11 +47,11 @@ type Failure = InvalidArgument | LayoutError | SystemCallError
 export interface LocalStorage<V, T extends Kind = Kind> extends BpfMap<T> {
   readonly value: Layout<V>
   /** The value of an object; `None` if it has none. */
-  readonly lookup: (object: Descriptor, options?: LookupOptions) => Effect.Effect<Option.Option<V>, Failure>
+  readonly lookup: (object: ObjectReference, options?: LookupOptions) => Effect.Effect<Option.Option<V>, Failure>
   /** Gives an object a value, or replaces the one it has. */
-  readonly update: (object: Descriptor, value: V, options?: UpdateOptions) => Effect.Effect<void, Failure>
+  readonly update: (object: ObjectReference, value: V, options?: UpdateOptions) => Effect.Effect<void, Failure>
   /** Takes an object's value away: true if it had one. */
-  readonly delete: (object: Descriptor) => Effect.Effect<boolean, Failure>
+  readonly delete: (object: ObjectReference) => Effect.Effect<boolean, Failure>
 }
 
 /** What local storage is made of: it has as many entries as objects that were given one. */
@@ -71,18 +71,18 @@ const defineKind = <V, const T extends Kind>(type: T, options: Options<V>): Defi
   }
   return defineMap<T, LocalStorage<V, T>>(spec, (opened) =>
     Effect.map(acquireKeyed(opened, i32, value), (keyed) => {
-      const of = <A>(object: Descriptor, f: (fd: number) => Effect.Effect<A, Failure>) =>
+      const of = <A>(object: ObjectReference, f: (fd: number) => Effect.Effect<A, Failure>) =>
         Effect.suspend((): Effect.Effect<A, Failure> => {
           const fd = fdOf(object)
           return fd instanceof InvalidArgument ? Effect.fail(fd) : f(fd)
         })
       return extend(opened.map, {
         value,
-        lookup: (object: Descriptor, lookupOptions?: LookupOptions) =>
+        lookup: (object: ObjectReference, lookupOptions?: LookupOptions) =>
           of(object, (fd) => keyed.lookup(fd, lookupOptions)),
-        update: (object: Descriptor, v: V, updateOptions?: UpdateOptions) =>
+        update: (object: ObjectReference, v: V, updateOptions?: UpdateOptions) =>
           of(object, (fd) => keyed.update(fd, v, updateOptions)),
-        delete: (object: Descriptor) => of(object, keyed.delete)
+        delete: (object: ObjectReference) => of(object, keyed.delete)
       })
     }))
 }

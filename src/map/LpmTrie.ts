@@ -35,8 +35,9 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { bytes, type Layout, LayoutError, packed, transform } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
+import { acquireKeyed } from "./internal/keyed.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import type { Keyed } from "./MapOperations.ts"
 
 /**
  * An LPM trie of this process. `lookup` finds the longest prefix that covers the key; `update` and `delete` mean exactly

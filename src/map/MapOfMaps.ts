@@ -31,16 +31,16 @@ import { type Layout, type LayoutError, u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap, fromId, whyUnlike } from "./internal/open.ts"
-import { acquireSlots, fdOf, type ReadableSlots, type Slots } from "./internal/slots.ts"
+import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
 import type { MapMismatch } from "./MapError.ts"
-import type { Iterate, UpdateOptions } from "./MapOperations.ts"
+import type { Iterate, ObjectEntries, ObjectIds, UpdateOptions } from "./MapOperations.ts"
 
 /** A map of maps of this process, whose inner maps are `M`s. `ids` pairs keys with the ids of inner maps. */
 export interface MapOfMaps<
   K,
   M extends BpfMap,
   T extends "array_of_maps" | "hash_of_maps" = "array_of_maps" | "hash_of_maps"
-> extends BpfMap<T>, Slots<K, M>, ReadableSlots<K, number> {
+> extends BpfMap<T>, ObjectEntries<K, M>, ObjectIds<K, number> {
   readonly inner: Definition<M>
   /** Opens the inner map of a key, with the scope. Needs CAP_SYS_ADMIN, as opening by id does. */
   readonly lookup: (
@@ -65,7 +65,7 @@ const defineKind = <K, M extends BpfMap, const T extends "array_of_maps" | "hash
   return defineMap<T, MapOfMaps<K, M, T>>(
     spec,
     (opened) =>
-      Effect.map(acquireSlots(opened, key, u32, (map: M) => fdOf(map)), ({ keyed, slots }) => {
+      Effect.map(acquireObjectEntries(opened, key, u32, (map: M) => fdOf(map)), ({ keyed, objects }) => {
         const open = (id: number) =>
           fromId(inner, id, "as the kernel holds inner maps").pipe(
             Effect.provideService(Kernel, opened.kernel),
@@ -78,10 +78,10 @@ const defineKind = <K, M extends BpfMap, const T extends "array_of_maps" | "hash
           )
         return extend(opened.map, {
           inner,
-          ...slots,
+          ...objects,
           update: (k: K, map: M, updateOptions?: UpdateOptions) =>
             Effect.catchIf(
-              slots.update(k, map, updateOptions),
+              objects.update(k, map, updateOptions),
               (error): error is SystemCallError => error instanceof SystemCallError && error.errno === errno.EINVAL,
               (error) =>
                 Effect.flatMap(
@@ -112,7 +112,7 @@ export const defineHash = <K, M extends BpfMap>(
 ): Definition<MapOfMaps<K, M, "hash_of_maps">> => defineKind("hash_of_maps", options.key, options)
 
 /**
- * Creates an array of maps, closed with the scope; its slots are empty.
+ * Creates an array of maps, closed with the scope; its entries are empty.
  *
  * Fails with `InvalidArgument` for a bad name or number of entries, and with `SystemCallError` if the kernel refuses.
  */

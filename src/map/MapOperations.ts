@@ -158,3 +158,40 @@ export interface DeleteMany<K> {
   /** As `deleteMany`, of keys given as a column. */
   readonly deleteColumns: (keys: Columns<K>) => Effect.Effect<number, BatchError | InvalidArgument | SystemCallError>
 }
+
+/** What a hash table can do; other kinds can do less. */
+export interface Keyed<K, V>
+  extends
+    Lookup<K, V>,
+    Update<K, V>,
+    Delete<K, V>,
+    Iterate<K, V>,
+    Clear<K, V>,
+    GetMany<K, V>,
+    SetMany<K, V>,
+    DeleteMany<K>
+{}
+
+/** An object by its descriptor: a handle of this library, or the number of a descriptor from elsewhere. */
+export type ObjectReference = number | { readonly fd: number }
+
+/** Putting objects of the kernel into entries: maps, programs, sockets, devices. */
+export interface ObjectEntries<in K, in O> {
+  /**
+   * Puts an object into an entry, or replaces the one there. Fails with `InvalidArgument` for an object whose scope has
+   * closed, and with `SystemCallError` for a descriptor of another kind.
+   */
+  readonly update: (
+    key: K,
+    object: O,
+    options?: UpdateOptions
+  ) => Effect.Effect<void, InvalidArgument | LayoutError | SystemCallError>
+  /** Empties an entry: true if something was there. */
+  readonly delete: (key: K) => Effect.Effect<boolean, LayoutError | SystemCallError>
+}
+
+/** Which object an entry holds, for kinds that tell. */
+export interface ObjectIds<in K, out A> {
+  /** `None` for an empty entry. */
+  readonly lookupId: (key: K) => Effect.Effect<Option.Option<A>, InvalidArgument | LayoutError | SystemCallError>
+}

@@ -27,9 +27,9 @@ import type { Layout, LayoutError } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { perCpu } from "./internal/codec.ts"
 import { extend } from "./internal/handle.ts"
-import { acquireKeyed, type Keyed } from "./internal/keyed.ts"
+import { acquireKeyed } from "./internal/keyed.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import type { UpdateOptions } from "./MapOperations.ts"
+import type { Keyed, UpdateOptions } from "./MapOperations.ts"
 
 /**
  * A per-CPU hash map of this process. After the scope that it was made in has closed, its operations fail with a

@@ -1,6 +1,6 @@
 /**
  * An array of perf events by CPU (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`, kernel 4.3): where `bpf_perf_event_output` writes
- * records, and `bpf_perf_event_read` reads counters from. Make it with one slot per possible CPU
+ * records, and `bpf_perf_event_read` reads counters from. Make it with one entry per possible CPU
  * (`Kernel.possibleCpus`).
  *
  * On kernels from 5.8 on a ring buffer (`RingBufferMap`) is mostly the better choice: one buffer for all CPUs, in order.
@@ -24,16 +24,17 @@ import { u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, type Descriptor, fdOf, type Slots } from "./internal/slots.ts"
+import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
+import type { ObjectEntries, ObjectReference } from "./MapOperations.ts"
 
-/** A perf event array of this process; what goes into its slots are descriptors of perf events, by CPU. */
-export interface PerfEventArray extends BpfMap<"perf_event_array">, Slots<number, Descriptor> {}
+/** A perf event array of this process; its entries are descriptors of perf events, by CPU. */
+export interface PerfEventArray extends BpfMap<"perf_event_array">, ObjectEntries<number, ObjectReference> {}
 
 /** A perf event array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<PerfEventArray> =>
   defineMap(
     { ...commonSpec("perf_event_array", options), keySize: 4, valueSize: 4 },
-    (opened) => Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots))
+    (opened) => Effect.map(acquireObjectEntries(opened, u32, u32, fdOf), ({ objects }) => extend(opened.map, objects))
   )
 
 /**

@@ -26,7 +26,8 @@ import { u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, fdOf, type ReadableSlots, type Slots } from "./internal/slots.ts"
+import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
+import type { ObjectEntries, ObjectIds } from "./MapOperations.ts"
 
 /** A loaded program of a type, as `Program.load` gives it. */
 export interface ProgramReference<T extends ProgramType> {
@@ -36,7 +37,7 @@ export interface ProgramReference<T extends ProgramType> {
 
 /** A program array of this process, for programs of type `T`. */
 export interface ProgArray<T extends ProgramType = ProgramType>
-  extends BpfMap<"prog_array">, Slots<number, ProgramReference<T>>, ReadableSlots<number, number>
+  extends BpfMap<"prog_array">, ObjectEntries<number, ProgramReference<T>>, ObjectIds<number, number>
 {
   readonly programs: T
 }
@@ -51,8 +52,8 @@ export interface Options<T extends ProgramType> extends DefineOptions {
 export const define = <const T extends ProgramType>(options: Options<T>): Definition<ProgArray<T>> =>
   defineMap({ ...commonSpec("prog_array", options), keySize: 4, valueSize: 4 }, (opened) =>
     Effect.map(
-      acquireSlots(opened, u32, u32, (program: ProgramReference<T>) => fdOf(program)),
-      ({ keyed, slots }) => extend(opened.map, { programs: options.programs, ...slots, lookupId: keyed.lookup })
+      acquireObjectEntries(opened, u32, u32, (program: ProgramReference<T>) => fdOf(program)),
+      ({ keyed, objects }) => extend(opened.map, { programs: options.programs, ...objects, lookupId: keyed.lookup })
     ))
 
 /**

@@ -23,11 +23,12 @@ import { u32, u64 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, type Descriptor, type ReadableSlots, type Slots, wideFdOf } from "./internal/slots.ts"
+import { acquireObjectEntries, wideFdOf } from "./internal/objectEntries.ts"
+import type { ObjectEntries, ObjectIds, ObjectReference } from "./MapOperations.ts"
 
 /** A reuseport socket array of this process. Sockets are put in by their descriptors, and read back as cookies. */
 export interface ReuseportSockArray
-  extends BpfMap<"reuseport_sockarray">, Slots<number, Descriptor>, ReadableSlots<number, bigint>
+  extends BpfMap<"reuseport_sockarray">, ObjectEntries<number, ObjectReference>, ObjectIds<number, bigint>
 {}
 
 /** A reuseport socket array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
@@ -36,8 +37,8 @@ export const define = (options: DefineOptions): Definition<ReuseportSockArray> =
     { ...commonSpec("reuseport_sockarray", options), keySize: 4, valueSize: 8 },
     (opened) =>
       Effect.map(
-        acquireSlots(opened, u32, u64, wideFdOf),
-        ({ keyed, slots }) => extend(opened.map, { ...slots, lookupId: keyed.lookup })
+        acquireObjectEntries(opened, u32, u64, wideFdOf),
+        ({ keyed, objects }) => extend(opened.map, { ...objects, lookupId: keyed.lookup })
       )
   )
 

@@ -25,15 +25,15 @@ import { type Layout, u32, u64 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, type Descriptor, type ReadableSlots, type Slots, wideFdOf } from "./internal/slots.ts"
-import type { Iterate } from "./MapOperations.ts"
+import { acquireObjectEntries, wideFdOf } from "./internal/objectEntries.ts"
+import type { Iterate, ObjectEntries, ObjectIds, ObjectReference } from "./MapOperations.ts"
 
 /** A sockmap or sockhash of this process. `entries` pairs keys with cookies. */
 export interface SockMap<K, T extends "sockmap" | "sockhash" = "sockmap" | "sockhash">
   extends
     BpfMap<T>,
-    Slots<K, Descriptor>,
-    ReadableSlots<K, bigint>,
+    ObjectEntries<K, ObjectReference>,
+    ObjectIds<K, bigint>,
     Pick<Iterate<K, bigint>, "entries" | "keys" | "count">
 {}
 
@@ -44,9 +44,9 @@ const defineKind = <K, const T extends "sockmap" | "sockhash">(
 ): Definition<SockMap<K, T>> =>
   // With values of 4 bytes the kernel takes descriptors, but gives nothing back.
   defineMap<T, SockMap<K, T>>({ ...commonSpec(type, options), keySize: key.size, valueSize: 8 }, (opened) =>
-    Effect.map(acquireSlots(opened, key, u64, wideFdOf), ({ keyed, slots }) =>
+    Effect.map(acquireObjectEntries(opened, key, u64, wideFdOf), ({ keyed, objects }) =>
       extend(opened.map, {
-        ...slots,
+        ...objects,
         lookupId: keyed.lookup,
         entries: keyed.entries,
         keys: keyed.keys,

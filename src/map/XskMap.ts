@@ -1,6 +1,6 @@
 /**
  * AF_XDP sockets by receive queue (`BPF_MAP_TYPE_XSKMAP`, kernel 4.18): where an XDP program sends packets to user space
- * with `bpf_redirect_map`. The sockets come from elsewhere; slots empty themselves when a socket is closed.
+ * with `bpf_redirect_map`. The sockets come from elsewhere; entries empty themselves when a socket is closed.
  *
  * @example
  * ```ts
@@ -23,16 +23,17 @@ import { u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { commonSpec, create, define as defineMap } from "./internal/open.ts"
-import { acquireSlots, type Descriptor, fdOf, type Slots } from "./internal/slots.ts"
+import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
+import type { ObjectEntries, ObjectReference } from "./MapOperations.ts"
 
-/** An XSK map of this process; what goes into its slots are descriptors of bound AF_XDP sockets, by receive queue. */
-export interface XskMap extends BpfMap<"xskmap">, Slots<number, Descriptor> {}
+/** An XSK map of this process; its entries are descriptors of bound AF_XDP sockets, by receive queue. */
+export interface XskMap extends BpfMap<"xskmap">, ObjectEntries<number, ObjectReference> {}
 
 /** An XSK map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<XskMap> =>
   defineMap(
     { ...commonSpec("xskmap", options), keySize: 4, valueSize: 4 },
-    (opened) => Effect.map(acquireSlots(opened, u32, u32, fdOf), ({ slots }) => extend(opened.map, slots))
+    (opened) => Effect.map(acquireObjectEntries(opened, u32, u32, fdOf), ({ objects }) => extend(opened.map, objects))
   )
 
 /**

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { SystemCallError } from "../../kernel/KernelError.ts"
-import type { Clear, Delete, DeleteMany, GetMany, Iterate, Lookup, SetMany, Update } from "../MapOperations.ts"
+import type { Keyed } from "../MapOperations.ts"
 import { acquireAccess } from "./access.ts"
 import { deletesMany } from "./batches.ts"
 import type { Codec } from "./codec.ts"
@@ -10,19 +10,6 @@ import type { Opened } from "./handle.ts"
 import { clears, iterates } from "./iterate.ts"
 import { getsMany, setsMany } from "./many.ts"
 import { deletes, lookups, updates } from "./single.ts"
-
-/** What a hash table can do; other kinds can do less. */
-export interface Keyed<K, V>
-  extends
-    Lookup<K, V>,
-    Update<K, V>,
-    Delete<K, V>,
-    Iterate<K, V>,
-    Clear<K, V>,
-    GetMany<K, V>,
-    SetMany<K, V>,
-    DeleteMany<K>
-{}
 
 /** The operations of an opened map, whose memory is freed with the scope. */
 export const acquireKeyed = <K, V>(

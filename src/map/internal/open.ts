@@ -11,33 +11,12 @@ import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import * as MapKinds from "../../spec/MapKind.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
+import type { DefineOptions, Definition } from "../MapDefinition.ts"
 import { MapMismatch } from "../MapError.ts"
 import { createMap } from "./create.ts"
 import { type BpfMap, handleOf, type Opened } from "./handle.ts"
 import { type Info, readInfo, specOf } from "./info.ts"
 import { acquirePinned } from "../../bpf/pins.ts"
-
-/**
- * A map family's description of one map: its spec, and how a handle is made of a descriptor. `HashMap.define` and its
- * sisters make one; it is a value, good for any number of maps.
- */
-export interface Definition<out M extends BpfMap> {
-  readonly spec: MapSpec
-  /** @internal */
-  readonly handle: (opened: Opened) => Effect.Effect<M, InvalidArgument | SystemCallError, Scope.Scope>
-}
-
-/** What `define` functions of families take beside their own parts. */
-export interface DefineOptions {
-  /** At most 15 letters, digits, `_` and `.`; shown by `bpftool map`. */
-  readonly name: string
-  /** How many entries it has room for. */
-  readonly maxEntries: number
-  /** `BPF_F_*` flags of `BPF_MAP_CREATE`. */
-  readonly flags?: number
-  /** The NUMA node that its memory is on. */
-  readonly numaNode?: number
-}
 
 /** The parts of a spec that all families share. */
 export const commonSpec = <T extends MapKind>(type: T, options: DefineOptions) => {

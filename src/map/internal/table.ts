@@ -3,8 +3,10 @@ import * as Effect from "effect/Effect"
 import { ownOf } from "../../kernel/options.ts"
 import type { Layout } from "../../layout/Layout.ts"
 import { type BpfMap, extend } from "./handle.ts"
-import { acquireKeyed, type Keyed } from "./keyed.ts"
-import { commonSpec, define, type DefineOptions, type Definition } from "./open.ts"
+import { acquireKeyed } from "./keyed.ts"
+import { commonSpec, define } from "./open.ts"
+import type { Keyed } from "../MapOperations.ts"
+import type { DefineOptions, Definition } from "../MapDefinition.ts"
 
 /** The handle of such a table. */
 export interface Table<K, V, T extends "hash" | "lru_hash"> extends BpfMap<T>, Keyed<K, V> {

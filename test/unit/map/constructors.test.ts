@@ -9,7 +9,7 @@ const common = { name: "kinds", key: Layout.u32, value: Layout.u64, inner, maxEn
 /** What has chosen kinds once, and options that look as if they might. */
 const choosing = { hash: true, lru: true, stack: true, perCpu: true, type: "stack", kind: "task_storage" }
 
-type Maker = (options: object) => library.BpfMap.Definition<library.BpfMap.BpfMap>
+type Maker = (options: object) => library.MapDefinition.Definition<library.BpfMap.BpfMap>
 
 const families = Object.entries(library).flatMap(([name, module]) => {
   const names = Object.keys(module)
