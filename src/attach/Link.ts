@@ -31,7 +31,7 @@ import { isHandle, openFd, subjectOf } from "../kernel/handle.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor } from "../kernel/systemCall.ts"
-import { checkInteger } from "../kernel/validate.ts"
+import { checkFd, checkId } from "../kernel/validate.ts"
 import type { Program } from "../program/Program.ts"
 import { type AttachError, NotSupported } from "./AttachError.ts"
 import { toAttachError } from "./internal/attaching.ts"
@@ -144,7 +144,7 @@ export const openPinned = (path: string): Opened => opened((kernel) => acquirePi
  */
 export const fromId = (id: number): Opened =>
   opened((kernel) => {
-    const invalid = checkInteger("id", id, 1, 0xffffffff)
+    const invalid = checkId(id)
     return invalid === undefined ? acquireById(kernel, "link", id) : Effect.fail(invalid)
   })
 
@@ -156,7 +156,7 @@ export const fromId = (id: number): Opened =>
  */
 export const fromFd = (fd: number): Opened =>
   opened((kernel) => {
-    const invalid = checkInteger("fd", fd, 0, 0x7fffffff)
+    const invalid = checkFd(fd)
     if (invalid !== undefined) return Effect.fail(invalid)
     const what = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
     return acquireDescriptor(kernel, what, () => kernel.files.dup(fd))

@@ -31,6 +31,16 @@ export const checkInteger = (
     ? undefined
     : new InvalidArgument({ field, expected: `an integer from ${minimum} to ${maximum}`, actual: shown(value) })
 
+/** The largest `int` and `unsigned int` of C. */
+export const INT_MAX = 0x7fffffff
+export const UINT_MAX = 0xffffffff
+
+/** The id of an object of the kernel: they begin at 1. */
+export const checkId = (id: number): InvalidArgument | undefined => checkInteger("id", id, 1, UINT_MAX)
+
+/** The number of a descriptor. */
+export const checkFd = (fd: number): InvalidArgument | undefined => checkInteger("fd", fd, 0, INT_MAX)
+
 /** A path, as system calls take it: PATH_MAX is 4096 with its NUL, and a NUL inside would cut it short. */
 export const checkPath = (field: string, path: string): InvalidArgument | undefined =>
   typeof path === "string" && path.length > 0 && path.length < 4096 && !path.includes("\0")

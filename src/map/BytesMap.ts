@@ -21,7 +21,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { acquireById } from "../bpf/objectIds.ts"
 import { allOrNothing, type Descriptor } from "../kernel/systemCall.ts"
-import { checkInteger } from "../kernel/validate.ts"
+import { checkId } from "../kernel/validate.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import * as MapKinds from "../spec/MapKind.ts"
@@ -76,7 +76,7 @@ export const fromId = (
   id: number
 ): Effect.Effect<BytesMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
   allOrNothing(Effect.gen(function*() {
-    const invalid = checkInteger("id", id, 1, 0xffffffff)
+    const invalid = checkId(id)
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
     return yield* adopt(kernel, yield* acquireById(kernel, "map", id), `of id ${id}`)

@@ -24,7 +24,7 @@ import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { bpf_map_create_flags } from "../abi/generated/enums.ts"
 import { acquireDescriptor } from "../kernel/systemCall.ts"
-import { checkInteger } from "../kernel/validate.ts"
+import { checkInteger, INT_MAX } from "../kernel/validate.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
 import { i32, type Layout, type LayoutError } from "../layout/Layout.ts"
@@ -142,7 +142,7 @@ export const openTask = (
   pid: number
 ): Effect.Effect<{ readonly fd: number }, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
-    const invalid = checkInteger("pid", pid, 1, 0x7fffffff)
+    const invalid = checkInteger("pid", pid, 1, INT_MAX)
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
     const what = { call: "pidfd_open", subject: `process ${pid}` }

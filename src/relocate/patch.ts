@@ -74,14 +74,14 @@ const patchLocal = (view: DataView, use: Unresolved, btf: Btf): RelocationError 
   if (reference._tag !== "LocalCore") return undefined
   const at = use.slot * 8
   const opcode = view.getUint8(at)
-  const isMemory = (opcode & 7) >= classes.BPF_LDX && (opcode & 7) <= classes.BPF_STX
+  const isMemory = (opcode & fields.CLASS) >= classes.BPF_LDX && (opcode & fields.CLASS) <= classes.BPF_STX
   const found = resolveLocalAccess(btf, reference, isMemory)
   if (Result.isFailure(found)) return found.failure
   const { size, value } = found.success
   if (size !== undefined) {
     const width = widths[size]
     if (width === undefined) return tooWide(use, "a field of 1, 2, 4 or 8 bytes", size)
-    view.setUint8(at, (opcode & ~0x18) | width)
+    view.setUint8(at, (opcode & ~fields.SIZE) | width)
   }
   return put(view, use, value)
 }

@@ -3,12 +3,13 @@ import * as Result from "effect/Result"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
+import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { loadBtf } from "../../bpf/btf.ts"
 import * as bpf from "../../bpf/maps.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
 import { type Descriptor, withLocalScope } from "../../kernel/systemCall.ts"
 import { ownOf } from "../../kernel/options.ts"
-import { checkInteger, checkName, shown } from "../../kernel/validate.ts"
+import { checkInteger, checkName, shown, UINT_MAX } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { u32 } from "../../layout/Layout.ts"
@@ -19,14 +20,13 @@ import { checkRingSize } from "./ringSize.ts"
 import { featuresOf, hasMaxEntries, whyNoNode, whyRefused } from "./requirements.ts"
 import { typeInfo } from "./typeInfo.ts"
 
-const UINT32_MAX = 0xffffffff
 /** The largest key or value that fits in what the kernel allocates at once (KMALLOC_MAX_SIZE, 4 MiB). */
 const MOST_BYTES = 4 << 20
-const BPF_F_NUMA_NODE = 4
+const { BPF_F_NUMA_NODE } = bpf_map_create_flags
 
 const checkType = (type: MapKind): InvalidArgument | undefined => {
   const number = numberOf(type)
-  return number !== undefined && Number.isInteger(number) && number >= 1 && number <= UINT32_MAX
+  return number !== undefined && Number.isInteger(number) && number >= 1 && number <= UINT_MAX
     ? undefined
     : new InvalidArgument({ field: "type", expected: "a kind of map, by name or number", actual: shown(type) })
 }
@@ -36,10 +36,10 @@ const check = (spec: MapSpec): InvalidArgument | undefined =>
     checkType(spec.type) ??
     checkInteger("keySize", spec.keySize, 0, MOST_BYTES) ??
     checkInteger("valueSize", spec.valueSize, 0, MOST_BYTES) ??
-    checkInteger("maxEntries", spec.maxEntries, hasMaxEntries(spec) ? 1 : 0, UINT32_MAX) ??
-    checkInteger("flags", spec.flags, 0, UINT32_MAX) ??
+    checkInteger("maxEntries", spec.maxEntries, hasMaxEntries(spec) ? 1 : 0, UINT_MAX) ??
+    checkInteger("flags", spec.flags, 0, UINT_MAX) ??
     checkInteger("mapExtra", spec.mapExtra === undefined ? 0 : spec.mapExtra, 0, Number.MAX_SAFE_INTEGER) ??
-    checkInteger("numaNode", spec.numaNode === undefined ? 0 : spec.numaNode, 0, UINT32_MAX) ??
+    checkInteger("numaNode", spec.numaNode === undefined ? 0 : spec.numaNode, 0, UINT_MAX) ??
     (spec.inner === undefined ? undefined : check(spec.inner))
 
 /** The kernel wants BTF of a struct_ops map too, though the type that counts is its own: any will do. */

@@ -25,6 +25,10 @@ export interface ArrayView<V> {
   readonly set: (index: number, value: V) => void
 }
 
+/** How much the upper 32 bits of a 64-bit integer count, and from where on they are beyond 2^53. */
+const WORD = 2 ** 32
+const UNSAFE_TOP = 2 ** 53 / WORD
+
 /**
  * Reads 64-bit integers as numbers in some 2 ns, by one load: that of a double, whose bits are then looked at. (Two loads of
  * 32 bits may be of two values, also where the upper half is the same before and after.) Bits of no number are not kept
@@ -57,7 +61,7 @@ const wholeReader = (
   return (index) => {
     double[0] = doubles[index]!
     const top = halves[1]!
-    return top < 0x200000 ? top * 4294967296 + halves[0]! : readSlowly(index)
+    return top < UNSAFE_TOP ? top * WORD + halves[0]! : readSlowly(index)
   }
 }
 

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
+import { INT_MAX } from "../../kernel/validate.ts"
 import type { LayoutError } from "../../layout/Layout.ts"
 import type { Keyed, ObjectEntries, ObjectReference } from "../MapOperations.ts"
 import type { Codec } from "./codec.ts"
@@ -11,7 +12,7 @@ import { acquireKeyed } from "./keyed.ts"
 /** The number of a descriptor, unless it is that of a handle whose scope has closed. */
 export const fdOf = (object: ObjectReference): number | InvalidArgument => {
   const fd: unknown = typeof object === "object" && object !== null ? object.fd : object
-  return typeof fd === "number" && Number.isInteger(fd) && fd >= 0 && fd <= 0x7fffffff
+  return typeof fd === "number" && Number.isInteger(fd) && fd >= 0 && fd <= INT_MAX
     ? fd
     : new InvalidArgument({
       field: "object",

@@ -6,7 +6,7 @@ import { errno } from "../../abi/errno.ts"
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor, readFile } from "../../kernel/systemCall.ts"
 import { ownOf } from "../../kernel/options.ts"
-import { checkInteger } from "../../kernel/validate.ts"
+import { checkFd, checkId } from "../../kernel/validate.ts"
 import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import * as MapKinds from "../../spec/MapKind.ts"
@@ -169,7 +169,7 @@ export const fromId = <M extends BpfMap>(
   strictness: Strictness = "all"
 ): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
   allOrNothing(Effect.gen(function*() {
-    const invalid = checkInteger("id", id, 1, 0xffffffff)
+    const invalid = checkId(id)
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
     return yield* adopt(
@@ -187,7 +187,7 @@ export const fromFd = <M extends BpfMap>(
   fd: number
 ): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
   allOrNothing(Effect.gen(function*() {
-    const invalid = checkInteger("fd", fd, 0, 0x7fffffff)
+    const invalid = checkFd(fd)
     if (invalid !== undefined) return yield* invalid
     const kernel = yield* Kernel
     const what = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }

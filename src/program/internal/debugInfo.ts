@@ -83,9 +83,13 @@ const linesOf = (program: Assembled): ReadonlyArray<Line> => {
 
 const words = (values: ReadonlyArray<number>): Uint8Array => new Uint8Array(Uint32Array.from(values).buffer)
 
-/** `line_col`: 22 bits of line and 10 of column. */
+/** `line_col`: 22 bits of line and 10 of column (BPF_LINE_INFO_LINE_NUM() and BPF_LINE_INFO_LINE_COL()). */
+const COLUMN_BITS = 10
+const MOST_COLUMN = 2 ** COLUMN_BITS - 1
+const MOST_LINE = 2 ** 22 - 1
+
 const lineColumn = ({ column, line }: Line): number =>
-  ((Math.min(line, 0x3fffff) << 10) | Math.min(column, 0x3ff)) >>> 0
+  ((Math.min(line, MOST_LINE) << COLUMN_BITS) | Math.min(column, MOST_COLUMN)) >>> 0
 
 /** The debug information of a program; `undefined` where BTF has no room for it, as for a name with NUL. */
 export const debugInfoOf = (program: Assembled, name: string): DebugInfo | undefined => {
@@ -116,5 +120,5 @@ export const lineAt = (
   const strings = found === undefined ? undefined : Result.getOrElse(Btf.parse(btf), () => undefined)
   if (found === undefined || strings === undefined) return undefined
   const file = strings.string(view.getUint32(found + 4, true))
-  return file === "" ? undefined : `${file}:${view.getUint32(found + 12, true) >>> 10}`
+  return file === "" ? undefined : `${file}:${view.getUint32(found + 12, true) >>> COLUMN_BITS}`
 }

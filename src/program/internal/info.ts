@@ -6,7 +6,7 @@ import { acquireById } from "../../bpf/objectIds.ts"
 import { type ObjectInfo, readObjectInfo } from "../../bpf/objectInfo.ts"
 import { acquirePinned } from "../../bpf/pins.ts"
 import { acquireDescriptor, type Call, type Descriptor } from "../../kernel/systemCall.ts"
-import { checkInteger } from "../../kernel/validate.ts"
+import { checkFd, checkId } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
 import { handle, type Program } from "./handle.ts"
@@ -111,7 +111,7 @@ export const openById = <T extends ProgramType, A extends AttachType | undefined
   id: number
 ) =>
   Effect.gen(function*() {
-    const invalid = checkInteger("id", id, 1, 0xffffffff)
+    const invalid = checkId(id)
     if (invalid !== undefined) return yield* invalid
     return yield* withType(kernel, expected, yield* acquireById(kernel, "program", id))
   })
@@ -123,7 +123,7 @@ export const openByFd = <T extends ProgramType, A extends AttachType | undefined
   fd: number
 ) =>
   Effect.gen(function*() {
-    const invalid = checkInteger("fd", fd, 0, 0x7fffffff)
+    const invalid = checkFd(fd)
     if (invalid !== undefined) return yield* invalid
     const what: Call = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
     return yield* withType(kernel, expected, yield* acquireDescriptor(kernel, what, () => kernel.files.dup(fd)))

@@ -25,10 +25,16 @@ const isFrom = (version: KernelVersion, since: string): boolean => {
   return version.major > major || (version.major === major && version.minor >= minor)
 }
 
+const INSTRUCTION_SIZE = 8
+/** Where the source register stands in the byte of both; in a call it tells helpers (0) from functions. */
+const SOURCE_SHIFT = 4
+
 /** The id of the helper that an instruction calls. */
 const calleeOf = (bytes: Uint8Array, instruction: number): number | undefined => {
-  const at = instruction * 8
-  if (at + 8 > bytes.length || bytes[at] !== CALL || bytes[at + 1]! >> 4 !== 0) return undefined
+  const at = instruction * INSTRUCTION_SIZE
+  if (at + INSTRUCTION_SIZE > bytes.length || bytes[at] !== CALL || bytes[at + 1]! >> SOURCE_SHIFT !== 0) {
+    return undefined
+  }
   return new DataView(bytes.buffer, bytes.byteOffset).getInt32(at + 4, true)
 }
 
