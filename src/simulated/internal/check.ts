@@ -2,7 +2,7 @@
 // knows less than the verifier does: where it is in doubt it accepts, and what is wrong then is still caught as the program
 // runs.
 import { bpf_func_id } from "../../abi/generated/enums.ts"
-import { CALL, calls, classes, modes } from "../../isa/opcodes.ts"
+import { CALL, calls, classes, fields, modes } from "../../isa/opcodes.ts"
 import { logLine } from "./verifier/logLine.ts"
 import { explore, type Explored } from "./verifier/explore.ts"
 import { checkStackDepth } from "./verifier/stackDepth.ts"
@@ -31,8 +31,8 @@ const checkAbnormalReturns = ({ code, hasFunctionInfo }: Subject): Rejection | u
   if (hasFunctionInfo || code.functions.length < 2) return undefined
   for (let pc = code.functions[1]!; pc < code.length; pc++) {
     const opcode = code.opcodes[pc]!
-    const mode = opcode & 0xe0
-    if ((opcode & 7) === classes.BPF_LD && (mode === modes.BPF_ABS || mode === modes.BPF_IND)) {
+    const mode = opcode & fields.MODE
+    if ((opcode & fields.CLASS) === classes.BPF_LD && (mode === modes.BPF_ABS || mode === modes.BPF_IND)) {
       return reject("LD_ABS is not allowed in subprogs without BTF")
     }
     if (opcode === CALL && code.src[pc] === 0 && code.immediates[pc] === bpf_func_id.BPF_FUNC_tail_call) {

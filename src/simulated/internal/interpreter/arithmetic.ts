@@ -1,6 +1,6 @@
 // Arithmetic as JavaScript source. A register is two locals of 32-bit integers: `l1` and `h1` are the low and high half
 // of r1. That is several times faster than BigInt, which V8 puts on the heap.
-import { alu, classes } from "../../../isa/opcodes.ts"
+import { alu, classes, fields } from "../../../isa/opcodes.ts"
 
 /** The halves of an operand, as source. */
 export interface Operand {
@@ -120,14 +120,14 @@ const alu32 = (operation: number, dst: number, b: Operand, offset: number): stri
 
 /** The source of an ALU or ALU64 instruction. */
 export const arithmetic = (opcode: number, dst: number, src: number, offset: number, constant: number): string => {
-  const operation = opcode & 0xf0
-  const fromRegister = (opcode & 8) !== 0
-  if (operation === alu.BPF_END && (opcode & 7) === classes.BPF_ALU) {
+  const operation = opcode & fields.OPERATION
+  const fromRegister = (opcode & fields.SOURCE) !== 0
+  if (operation === alu.BPF_END && (opcode & fields.CLASS) === classes.BPF_ALU) {
     // The bit of the source chooses the byte order here: to little endian, which is the machine's, or to big endian.
     return swapped(`l${dst}`, `h${dst}`, constant, fromRegister)
   }
   const operand = fromRegister ? register(src) : immediate(constant)
-  return (opcode & 7) === classes.BPF_ALU64
+  return (opcode & fields.CLASS) === classes.BPF_ALU64
     ? alu64(operation, dst, operand, offset)
     : alu32(operation, dst, operand, offset)
 }

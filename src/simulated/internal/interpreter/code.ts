@@ -1,5 +1,5 @@
 // A program as the simulated kernel keeps it: its slots decoded, and its wide loads holding the addresses of its maps.
-import { CALL, calls, classes, jumps, LONG_JUMP, pseudo, WIDE_LOAD } from "../../../isa/opcodes.ts"
+import { CALL, calls, classes, fields, jumps, LONG_JUMP, pseudo, WIDE_LOAD } from "../../../isa/opcodes.ts"
 import { viewOf } from "../memory.ts"
 
 export interface Code {
@@ -72,9 +72,9 @@ export const endOf = (code: Code, start: number): number =>
 
 /** True for jumps within a function: conditional or not, but no call and no exit. */
 export const isJump = (opcode: number): boolean => {
-  const operation = opcode & 0xf0
-  return (opcode & 7) === classes.BPF_JMP32 ||
-    ((opcode & 7) === classes.BPF_JMP && operation !== jumps.BPF_CALL && operation !== jumps.BPF_EXIT)
+  const operation = opcode & fields.OPERATION
+  return (opcode & fields.CLASS) === classes.BPF_JMP32 ||
+    ((opcode & fields.CLASS) === classes.BPF_JMP && operation !== jumps.BPF_CALL && operation !== jumps.BPF_EXIT)
 }
 
 /** Jumps that are always taken. */

@@ -8,6 +8,7 @@ import {
   classes,
   CONDITIONAL_JUMP,
   EXIT,
+  fields,
   jumps,
   modes,
   sizes,
@@ -193,8 +194,8 @@ const call = (code: Code, pc: number, arity: Arity): string => {
 /** Packet loads of classic BPF: big-endian, from the packet of the context in r6. Beyond its end the program ends. */
 const packetLoad = (code: Code, pc: number): string => {
   const opcode = code.opcodes[pc]!
-  const indirect = (opcode & 0xe0) === modes.BPF_IND ? `l${code.src[pc]}` : "0"
-  const width = widths[opcode & 0x18]!
+  const indirect = (opcode & fields.MODE) === modes.BPF_IND ? `l${code.src[pc]}` : "0"
+  const width = widths[opcode & fields.SIZE]!
   return `if(!S.packet(l6,h6,${indirect},${code.immediates[pc]},${width})){X[0]=0;X[1]=0;S.depth--;S.budget=b;return}` +
     "l0=X[22];h0=0;"
 }
@@ -206,9 +207,9 @@ const operation = (code: Code, pc: number, arity: Arity): string => {
   const src = code.src[pc]!
   const offset = code.offsets[pc]!
   const constant = code.immediates[pc]!
-  const width = widths[opcode & 0x18]!
-  const mode = opcode & 0xe0
-  switch (opcode & 7) {
+  const width = widths[opcode & fields.SIZE]!
+  const mode = opcode & fields.MODE
+  switch (opcode & fields.CLASS) {
     case classes.BPF_ALU:
     case classes.BPF_ALU64:
       return arithmetic(opcode, dst, src, offset, constant)
@@ -234,7 +235,7 @@ const operation = (code: Code, pc: number, arity: Arity): string => {
 /** Operations that may trap, and so must say where they are. */
 const mayTrap = (code: Code, pc: number): boolean => {
   const opcode = code.opcodes[pc]!
-  switch (opcode & 7) {
+  switch (opcode & fields.CLASS) {
     case classes.BPF_LDX:
     case classes.BPF_ST:
     case classes.BPF_STX:
@@ -249,8 +250,13 @@ const mayTrap = (code: Code, pc: number): boolean => {
 const jumpCondition = (code: Code, pc: number): string => {
   const opcode = code.opcodes[pc]!
   if (opcode === CONDITIONAL_JUMP) return "m--<=0"
-  const b = (opcode & 8) !== 0 ? register(code.src[pc]!) : immediate(code.immediates[pc]!)
-  return condition(opcode & 0xf0, (opcode & 7) === classes.BPF_JMP32 ? 32 : 64, register(code.dst[pc]!), b)
+  const b = (opcode & fields.SOURCE) !== 0 ? register(code.src[pc]!) : immediate(code.immediates[pc]!)
+  return condition(
+    opcode & fields.OPERATION,
+    (opcode & fields.CLASS) === classes.BPF_JMP32 ? 32 : 64,
+    register(code.dst[pc]!),
+    b
+  )
 }
 
 const jump = (code: Code, pc: number): string => {

@@ -1,5 +1,5 @@
 // What a conditional jump does to the state: the other way to go, if there are two, and what is known on each.
-import { alu, classes, jumps } from "../../../isa/opcodes.ts"
+import { alu, classes, fields, jumps } from "../../../isa/opcodes.ts"
 import { targetOf } from "../interpreter/code.ts"
 import { release } from "./helperCalls.ts"
 import { flipped, outcome, refined } from "./jumps.ts"
@@ -120,10 +120,10 @@ const linkedTo = (state: State, { id, kind }: Register): number => {
 const compareNumbers = (path: Path, pc: number, a: Register, b: Register): State | undefined => {
   const { code, state } = path
   const opcode = code.opcodes[pc]!
-  const bits = (opcode & 7) === classes.BPF_JMP32 ? 32 : 64
-  const operation = opcode & 0xf0
+  const bits = (opcode & fields.CLASS) === classes.BPF_JMP32 ? 32 : 64
+  const operation = opcode & fields.OPERATION
   const certain = outcome(operation, bits, a.scalar, b.scalar)
-  const fromRegister = (opcode & 8) !== 0
+  const fromRegister = (opcode & fields.SOURCE) !== 0
   if (certain !== undefined) {
     path.precise(code.dst[pc]!)
     if (fromRegister) path.precise(code.src[pc]!)
@@ -151,15 +151,15 @@ const compareNumbers = (path: Path, pc: number, a: Register, b: Register): State
 export const branch = (path: Path, pc: number): State | undefined => {
   const { code, state } = path
   const opcode = code.opcodes[pc]!
-  const operation = opcode & 0xf0
+  const operation = opcode & fields.OPERATION
   const { registers } = state.frames.at(-1)!
   const a = registers[code.dst[pc]!]!
-  const b = (opcode & 8) !== 0
+  const b = (opcode & fields.SOURCE) !== 0
     ? registers[code.src[pc]!]!
     : number(Scalar.constant(BigInt(code.immediates[pc]!)))
   if (a.kind === "scalar" && b.kind === "scalar") return compareNumbers(path, pc, a, b)
   const equality = operation === jumps.BPF_JEQ || operation === jumps.BPF_JNE
-  const isWide = (opcode & 7) === classes.BPF_JMP
+  const isWide = (opcode & fields.CLASS) === classes.BPF_JMP
   if (equality && (isNeverNull(a) && isZero(b) || isNeverNull(b) && isZero(a))) {
     // A pointer that is not NULL: one way only.
     if (operation === jumps.BPF_JNE) state.pc = targetOf(code, pc)
@@ -176,7 +176,7 @@ export const branch = (path: Path, pc: number): State | undefined => {
   if (certain !== undefined) return undefined
   const other = copyState(state)
   other.pc = targetOf(code, pc)
-  const isImmediate = (opcode & 8) === 0
+  const isImmediate = (opcode & fields.SOURCE) === 0
   if (isWide && equality && a.nullable && isImmediate && isZero(b)) {
     settleNull(path, other, a, operation === jumps.BPF_JEQ)
     settleNull(path, state, a, operation === jumps.BPF_JNE)

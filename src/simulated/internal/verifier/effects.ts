@@ -1,5 +1,16 @@
 // What an instruction reads and writes, as sets of bits: bit n is register n.
-import { alu, atomics, CALL, classes, CONDITIONAL_JUMP, EXIT, jumps, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
+import {
+  alu,
+  atomics,
+  CALL,
+  classes,
+  CONDITIONAL_JUMP,
+  EXIT,
+  fields,
+  jumps,
+  modes,
+  WIDE_LOAD
+} from "../../../isa/opcodes.ts"
 import { type Code, isGoto } from "../interpreter/code.ts"
 import { argumentBits } from "./prototypes.ts"
 
@@ -13,9 +24,9 @@ export const effects = (code: Code, pc: number): { readonly reads: number; reado
   const opcode = code.opcodes[pc]!
   const dst = bit(code.dst[pc]!)
   const src = bit(code.src[pc]!)
-  const operation = opcode & 0xf0
-  const operand = (opcode & 8) !== 0 ? src : 0
-  switch (opcode & 7) {
+  const operation = opcode & fields.OPERATION
+  const operand = (opcode & fields.SOURCE) !== 0 ? src : 0
+  switch (opcode & fields.CLASS) {
     case classes.BPF_ALU:
     case classes.BPF_ALU64:
       if (operation === alu.BPF_MOV) return { reads: operand, writes: dst }
@@ -24,11 +35,11 @@ export const effects = (code: Code, pc: number): { readonly reads: number; reado
       return { reads: src, writes: dst }
     case classes.BPF_LD:
       if (opcode === WIDE_LOAD) return { reads: 0, writes: dst }
-      return { reads: bit(6) | ((opcode & 0xe0) === modes.BPF_IND ? src : 0), writes: bit(0) | ARGUMENTS }
+      return { reads: bit(6) | ((opcode & fields.MODE) === modes.BPF_IND ? src : 0), writes: bit(0) | ARGUMENTS }
     case classes.BPF_ST:
       return { reads: dst, writes: 0 }
     case classes.BPF_STX: {
-      if ((opcode & 0xe0) !== modes.BPF_ATOMIC) return { reads: dst | src, writes: 0 }
+      if ((opcode & fields.MODE) !== modes.BPF_ATOMIC) return { reads: dst | src, writes: 0 }
       const what = code.immediates[pc]!
       if (what === atomics.BPF_LOAD_ACQ) return { reads: src, writes: dst }
       if (what === atomics.BPF_CMPXCHG) return { reads: dst | src | bit(0), writes: bit(0) }

@@ -10,6 +10,7 @@ import {
   classes,
   CONDITIONAL_JUMP,
   EXIT,
+  fields,
   modes,
   pseudo,
   sizes,
@@ -83,7 +84,13 @@ interface Seen {
 }
 
 const bytesOf = (opcode: number): 1 | 2 | 4 | 8 =>
-  (opcode & 0x18) === sizes.BPF_B ? 1 : (opcode & 0x18) === sizes.BPF_H ? 2 : (opcode & 0x18) === sizes.BPF_W ? 4 : 8
+  (opcode & fields.SIZE) === sizes.BPF_B
+    ? 1
+    : (opcode & fields.SIZE) === sizes.BPF_H
+    ? 2
+    : (opcode & fields.SIZE) === sizes.BPF_W
+    ? 4
+    : 8
 
 export interface Explored {
   /** Up to where the context is read. */
@@ -295,7 +302,7 @@ class Explorer implements Path {
   private checkFields(pc: number): void {
     const { code } = this
     const opcode = code.opcodes[pc]!
-    if ((opcode & 7) === classes.BPF_LD && opcode !== WIDE_LOAD && !takesPacketLoads.has(this.type)) {
+    if ((opcode & fields.CLASS) === classes.BPF_LD && opcode !== WIDE_LOAD && !takesPacketLoads.has(this.type)) {
       this.invalid("BPF_LD_[ABS|IND] instructions not allowed for this program type")
     }
     const wrong = malformed(code, pc)
@@ -422,7 +429,7 @@ class Explorer implements Path {
     const src = code.src[pc]!
     const access = { offset: code.offsets[pc]!, size: bytesOf(opcode) }
     state.pc = pc + 1
-    switch (opcode & 7) {
+    switch (opcode & fields.CLASS) {
       case classes.BPF_ALU:
       case classes.BPF_ALU64:
         registers[dst] = arithmetic(this, pc)
@@ -435,7 +442,7 @@ class Explorer implements Path {
         return true
       case classes.BPF_LDX: {
         const from = registers[src]!
-        const signed = (opcode & 0xe0) === modes.BPF_MEMSX
+        const signed = (opcode & fields.MODE) === modes.BPF_MEMSX
         const loaded = checkAccess(this, from, { ...access, register: src, write: false, signed })
         this.noteSlot(from, access)
         const extends_ = signed && loaded.kind === "scalar"
@@ -449,7 +456,7 @@ class Explorer implements Path {
         return true
       }
       case classes.BPF_STX:
-        if ((opcode & 0xe0) === modes.BPF_ATOMIC) this.atomic(pc)
+        if ((opcode & fields.MODE) === modes.BPF_ATOMIC) this.atomic(pc)
         else this.store(dst, src, access)
         return true
       default:

@@ -1,6 +1,6 @@
 // Instructions as the verifier's log prints them (kernel/bpf/disasm.c): the disassembler's text, in the kernel's spelling.
 import { printers } from "../../../isa/print.ts"
-import { classes, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
+import { classes, fields, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
 import type { Code } from "../interpreter/code.ts"
 
 const inHex = (_: string, head: string, sign: string, digits: string): string =>
@@ -16,7 +16,8 @@ const spelled = (text: string): string =>
     .replace(/^(lock .*)w(\d+)$/, "$1r$2")
 
 /** The immediate of an atomic operation says which one it is. */
-const isAtomic = (opcode: number): boolean => (opcode & 0xe7) === (classes.BPF_STX | modes.BPF_ATOMIC)
+const isAtomic = (opcode: number): boolean =>
+  (opcode & (fields.CLASS | fields.MODE)) === (classes.BPF_STX | modes.BPF_ATOMIC)
 
 /** The text of an opcode with these fields, or with those left out that it has no use for. */
 const text = (code: Code, pc: number): string => {

@@ -1,5 +1,5 @@
 // Arithmetic on registers, whether they hold numbers or pointers.
-import { alu, classes } from "../../../isa/opcodes.ts"
+import { alu, classes, fields } from "../../../isa/opcodes.ts"
 import type { Path } from "./path.ts"
 import * as Scalar from "./scalar.ts"
 import { anything, isPointer, nameOf, number, type Register, unknownNumber } from "./state.ts"
@@ -41,9 +41,9 @@ const checkOffset = (path: Path, pointer: Register, scalar: Scalar.Scalar, offse
 const moved = (path: Path, pc: number, pointer: Register, by: Register, reversed: boolean): Register => {
   const { code } = path
   const opcode = code.opcodes[pc]!
-  const operation = opcode & 0xf0
+  const operation = opcode & fields.OPERATION
   const r = code.dst[pc]!
-  if ((opcode & 7) !== classes.BPF_ALU64) {
+  if ((opcode & fields.CLASS) !== classes.BPF_ALU64) {
     if (operation === alu.BPF_SUB) return unknownNumber
     path.reject(`R${r} 32-bit pointer arithmetic prohibited`)
   }
@@ -86,7 +86,7 @@ const moved = (path: Path, pc: number, pointer: Register, by: Register, reversed
 const onPointers = (path: Path, pc: number, a: Register, b: Register): Register => {
   const { code } = path
   const opcode = code.opcodes[pc]!
-  const operation = opcode & 0xf0
+  const operation = opcode & fields.OPERATION
   const r = code.dst[pc]!
   if (isPointer(a) && isPointer(b)) {
     if (operation === alu.BPF_SUB) return unknownNumber
@@ -94,7 +94,7 @@ const onPointers = (path: Path, pc: number, a: Register, b: Register): Register 
   }
   if (a.kind === "anything" || b.kind === "anything") return anything
   if (isPointer(a)) {
-    if ((opcode & 8) !== 0) path.precise(code.src[pc]!)
+    if ((opcode & fields.SOURCE) !== 0) path.precise(code.src[pc]!)
     return moved(path, pc, a, b, false)
   }
   path.precise(r)
@@ -104,9 +104,9 @@ const onPointers = (path: Path, pc: number, a: Register, b: Register): Register 
 const moving = (path: Path, pc: number, value: Register): Register => {
   const { code } = path
   const opcode = code.opcodes[pc]!
-  const wide = (opcode & 7) === classes.BPF_ALU64
+  const wide = (opcode & fields.CLASS) === classes.BPF_ALU64
   const offset = code.offsets[pc]!
-  if ((opcode & 8) === 0) {
+  if ((opcode & fields.SOURCE) === 0) {
     const constant = BigInt(code.immediates[pc]!)
     return number(Scalar.constant(wide ? constant : BigInt.asUintN(32, constant)))
   }
@@ -141,16 +141,16 @@ const shared = (path: Path, from: number, value: Register): Register => {
 export const arithmetic = (path: Path, pc: number): Register => {
   const { code } = path
   const opcode = code.opcodes[pc]!
-  const operation = opcode & 0xf0
-  const bits = (opcode & 7) === classes.BPF_ALU64 ? 64 : 32
+  const operation = opcode & fields.OPERATION
+  const bits = (opcode & fields.CLASS) === classes.BPF_ALU64 ? 64 : 32
   const { registers } = path.state.frames.at(-1)!
   const a = registers[code.dst[pc]!]!
-  const b = (opcode & 8) !== 0
+  const b = (opcode & fields.SOURCE) !== 0
     ? registers[code.src[pc]!]!
     : number(Scalar.constant(BigInt(code.immediates[pc]!)))
   if (operation === alu.BPF_MOV) return moving(path, pc, b)
   if (operation === alu.BPF_END) {
-    return number(swapped(a, code.immediates[pc]!, bits === 64 || (opcode & 8) !== 0))
+    return number(swapped(a, code.immediates[pc]!, bits === 64 || (opcode & fields.SOURCE) !== 0))
   }
   if (operation === alu.BPF_NEG) {
     if (a.kind === "anything") return a

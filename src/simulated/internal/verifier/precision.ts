@@ -1,6 +1,6 @@
 // Which numbers decided something: those states must have alike to be alike (mark_chain_precision). A number that decides
 // is followed back through the instructions that made it, and marked in each state that is kept for comparison.
-import { alu, atomics, CALL, calls, classes, EXIT, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
+import { alu, atomics, CALL, calls, classes, EXIT, fields, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
 import { type Code, isGoto, isJump } from "../interpreter/code.ts"
 
 /** An instruction of a path, with those before it. */
@@ -36,17 +36,17 @@ export const stepBack = (code: Code, step: Step, deciding: Deciding): void => {
   const { frame, pc, slot } = step
   const { registers, slots } = deciding
   const opcode = code.opcodes[pc]!
-  const operation = opcode & 0xf0
+  const operation = opcode & fields.OPERATION
   const dst = 1 << code.dst[pc]!
   const src = code.src[pc] === 10 ? 0 : 1 << code.src[pc]!
-  const fromRegister = (opcode & 8) !== 0
+  const fromRegister = (opcode & fields.SOURCE) !== 0
   const own = registers[frame]!
   const load = (register: number): void => {
     if ((own & register) === 0) return
     registers[frame] = own & ~register
     if (slot >= 0) slots.add(slot)
   }
-  switch (opcode & 7) {
+  switch (opcode & fields.CLASS) {
     case classes.BPF_ALU:
     case classes.BPF_ALU64:
       if ((own & dst) === 0 || operation === alu.BPF_END || operation === alu.BPF_NEG) return
@@ -62,7 +62,7 @@ export const stepBack = (code: Code, step: Step, deciding: Deciding): void => {
       slots.delete(slot)
       return
     case classes.BPF_STX: {
-      if ((opcode & 0xe0) === modes.BPF_ATOMIC) {
+      if ((opcode & fields.MODE) === modes.BPF_ATOMIC) {
         const what = code.immediates[pc]!
         if (what === atomics.BPF_LOAD_ACQ) return load(dst)
         if (what !== atomics.BPF_STORE_REL) return load(what === atomics.BPF_CMPXCHG ? 1 : src)

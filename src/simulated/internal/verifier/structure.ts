@@ -9,6 +9,7 @@ import {
   classes,
   CONDITIONAL_JUMP,
   EXIT,
+  fields,
   jumps,
   LONG_JUMP,
   modes,
@@ -37,14 +38,16 @@ const comparisons: ReadonlySet<number> = new Set(
 
 /** True for opcodes that exist (bpf_opcode_in_insntable): all others are refused wherever they stand. */
 const isKnown = (opcode: number): boolean => {
-  const operation = opcode & 0xf0
-  const mode = opcode & 0xe0
-  const isDouble = (opcode & 0x18) === sizes.BPF_DW
-  switch (opcode & 7) {
+  const operation = opcode & fields.OPERATION
+  const mode = opcode & fields.MODE
+  const isDouble = (opcode & fields.SIZE) === sizes.BPF_DW
+  switch (opcode & fields.CLASS) {
     case classes.BPF_ALU:
     case classes.BPF_ALU64:
-      if (operation === alu.BPF_NEG) return (opcode & 8) === 0
-      if (operation === alu.BPF_END) return (opcode & 7) === classes.BPF_ALU || (opcode & 8) === 0
+      if (operation === alu.BPF_NEG) return (opcode & fields.SOURCE) === 0
+      if (operation === alu.BPF_END) {
+        return (opcode & fields.CLASS) === classes.BPF_ALU || (opcode & fields.SOURCE) === 0
+      }
       return aluOperations.has(operation)
     case classes.BPF_JMP:
       return comparisons.has(operation) || isGoto(opcode) || opcode === CALL || opcode === EXIT ||
@@ -65,8 +68,8 @@ const isKnown = (opcode: number): boolean => {
 /** What is refused before any path is followed, so in dead code too (resolve_pseudo_ldimm64). */
 const wrongAnywhere = (code: Code, pc: number): string | undefined => {
   const opcode = code.opcodes[pc]!
-  const mode = opcode & 0xe0
-  if ((opcode & 7) === classes.BPF_LDX) {
+  const mode = opcode & fields.MODE
+  if ((opcode & fields.CLASS) === classes.BPF_LDX) {
     const isLoad = mode === modes.BPF_MEM || mode === modes.BPF_MEMSX
     if (!isLoad || code.immediates[pc] !== 0) return "BPF_LDX uses reserved fields"
   }
@@ -85,9 +88,9 @@ const wrongAnywhere = (code: Code, pc: number): string | undefined => {
 /** Why an arithmetic instruction is none, or `undefined`. */
 const wrongArithmetic = (code: Code, pc: number): string | undefined => {
   const opcode = code.opcodes[pc]!
-  const is64 = (opcode & 7) === classes.BPF_ALU64
-  const operation = opcode & 0xf0
-  const fromRegister = (opcode & 8) !== 0
+  const is64 = (opcode & fields.CLASS) === classes.BPF_ALU64
+  const operation = opcode & fields.OPERATION
+  const fromRegister = (opcode & fields.SOURCE) !== 0
   const [src, offset, immediate] = [code.src[pc]!, code.offsets[pc]!, code.immediates[pc]!]
   if (operation === alu.BPF_END) {
     return src !== 0 || offset !== 0 || ![16, 32, 64].includes(immediate) ? "BPF_END uses reserved fields" : undefined
@@ -112,12 +115,12 @@ const wrongArithmetic = (code: Code, pc: number): string | undefined => {
 /** An operand that cannot be, which the kernel finds after it has looked at the registers. */
 const wrongConstant = (code: Code, pc: number): string | undefined => {
   const opcode = code.opcodes[pc]!
-  const operation = opcode & 0xf0
+  const operation = opcode & fields.OPERATION
   const immediate = code.immediates[pc]!
-  if ((opcode & 8) !== 0) return undefined
+  if ((opcode & fields.SOURCE) !== 0) return undefined
   if ((operation === alu.BPF_DIV || operation === alu.BPF_MOD) && immediate === 0) return "div by zero"
   const isShift = operation === alu.BPF_LSH || operation === alu.BPF_RSH || operation === alu.BPF_ARSH
-  const bits = (opcode & 7) === classes.BPF_ALU64 ? 64 : 32
+  const bits = (opcode & fields.CLASS) === classes.BPF_ALU64 ? 64 : 32
   return isShift && (immediate < 0 || immediate >= bits) ? `invalid shift ${immediate}` : undefined
 }
 
@@ -139,7 +142,7 @@ const wrongJump = (code: Code, pc: number): string | undefined => {
     const unused = dst !== 0 || src !== 0 || (opcode === LONG_JUMP ? offset !== 0 : immediate !== 0)
     return unused ? "BPF_JA uses reserved fields" : undefined
   }
-  return ((opcode & 8) !== 0 ? immediate : src) !== 0 ? "BPF_JMP/JMP32 uses reserved fields" : undefined
+  return ((opcode & fields.SOURCE) !== 0 ? immediate : src) !== 0 ? "BPF_JMP/JMP32 uses reserved fields" : undefined
 }
 
 const isAtomic = (operation: number): boolean =>
@@ -150,9 +153,9 @@ const isAtomic = (operation: number): boolean =>
 
 const wrongMemory = (code: Code, pc: number): string | undefined => {
   const opcode = code.opcodes[pc]!
-  const mode = opcode & 0xe0
-  const size = opcode & 0x18
-  switch (opcode & 7) {
+  const mode = opcode & fields.MODE
+  const size = opcode & fields.SIZE
+  switch (opcode & fields.CLASS) {
     case classes.BPF_LDX:
       return undefined
     case classes.BPF_ST:
@@ -175,7 +178,7 @@ const wrongMemory = (code: Code, pc: number): string | undefined => {
 }
 
 const kindOf = (opcode: number): "arithmetic" | "control" | "memory" => {
-  const kind = opcode & 7
+  const kind = opcode & fields.CLASS
   if (kind === classes.BPF_ALU || kind === classes.BPF_ALU64) return "arithmetic"
   return kind === classes.BPF_JMP || kind === classes.BPF_JMP32 ? "control" : "memory"
 }
