@@ -12,7 +12,7 @@ import type { LayoutError } from "../../layout/Layout.ts"
 import type { Clear, ColumnBatch, Iterate, IterationError } from "../MapOperations.ts"
 import { type Access, assertLive, named, refused } from "./access.ts"
 import type { Codec } from "./codec.ts"
-import { exclusively } from "./elements.ts"
+import { finish, insideAnother } from "./elements.ts"
 import { caught } from "./handle.ts"
 import { type Page, walk, type WalkOptions } from "./pages.ts"
 import { ENTRIES, PLAIN_ENTRIES } from "./turns.ts"
@@ -94,27 +94,37 @@ const total = (access: Access<any, any>, drains: boolean) =>
 
 const reading: WalkOptions = { drains: false, most: ENTRIES }
 
+/** The key after another, or the first one; `undefined` at the end. A hot path: `exclusively`, written out. */
+const nextKeys = <K>(access: Access<K, any>): (key?: K) => K | undefined => {
+  const { elements, key } = access
+  const { bytes, view } = elements.key
+  const nested = (k: K | undefined) => insideAnother(elements, () => nextKey(k))
+  const nextKey = (k?: K): K | undefined => {
+    if (!elements.isLive()) assertLive(access)
+    if (elements.busy) return nested(k)
+    elements.busy = true
+    try {
+      if (k !== undefined) key.write(view, bytes, 0, k)
+      const result = elements.next(k === undefined ? "start" : "key")
+      if (result >= 0) return key.read(view, bytes, 0)
+      if (result === -errno.ENOENT) return undefined
+      throw refused(access, "BPF_MAP_GET_NEXT_KEY", result)
+    } catch (error) {
+      throw named("key", access, error)
+    } finally {
+      finish(elements)
+    }
+  }
+  return nextKey
+}
+
 export const iterates = <K, V>(access: Access<K, V>): Iterate<K, V> => ({
   entries: paged(access, reading, entriesOf(access)),
   keys: paged(access, reading, ({ count, keys }) => readAll(access.key, keys, count)),
   values: paged(access, reading, ({ count, values }) => readAll(access.value, values, count)),
   columns: paged(access, { drains: false, most: PLAIN_ENTRIES }, batchOf(access)),
   count: total(access, false),
-  nextKeyUnsafe: (k) => {
-    const { elements, key } = access
-    assertLive(access)
-    return exclusively(elements, () => {
-      try {
-        if (k !== undefined) key.write(elements.key.view, elements.key.bytes, 0, k)
-        const result = elements.next(k === undefined ? "start" : "key")
-        if (result >= 0) return key.read(elements.key.view, elements.key.bytes, 0)
-        if (result === -errno.ENOENT) return undefined
-        throw refused(access, "BPF_MAP_GET_NEXT_KEY", result)
-      } catch (error) {
-        throw named("key", access, error)
-      }
-    })
-  }
+  nextKeyUnsafe: nextKeys(access)
 })
 
 export const clears = <K, V>(access: Access<K, V>): Clear<K, V> => ({
