@@ -84,7 +84,7 @@ const labelOf = (name: string, value: unknown) =>
 // ---------------------------------------------------------------- the stack
 
 /** A place on the stack: `size` bytes at `r10 + offset`, aligned to 8. */
-export interface Slot<in out A> {
+export interface StackSlot<in out A> {
   readonly offset: number
   readonly size: number
   readonly layout: Layout<A>
@@ -102,20 +102,20 @@ const roundUp = (size: number): number => Math.ceil(size / 8) * 8
 export const stack = <const L extends { readonly [name: string]: Layout<any> }>(
   layouts: L,
   options?: { readonly below?: number }
-): { readonly [K in keyof L]: Slot<Type<L[K]>> } => {
+): { readonly [K in keyof L]: StackSlot<Type<L[K]>> } => {
   let offset = options?.below ?? 0
   const slots = Object.entries(layouts).map(([name, layout]) => {
     offset -= roundUp(layout.size)
     return [name, { offset, size: layout.size, layout }]
   })
-  return Object.fromEntries(slots) as { readonly [K in keyof L]: Slot<Type<L[K]>> }
+  return Object.fromEntries(slots) as { readonly [K in keyof L]: StackSlot<Type<L[K]>> }
 }
 
-const onStack = (slot: Slot<any>, make: () => Item): Item =>
+const onStack = (slot: StackSlot<any>, make: () => Item): Item =>
   slot.offset < -STACK_SIZE ? mistake(`at most ${STACK_SIZE} bytes of stack`, `${-slot.offset} bytes`) : make()
 
 /** A slot as `stack` makes them: below the frame pointer, and with a size. */
-const slotOf = (name: string, slot: Slot<any>) => {
+const slotOf = (name: string, slot: StackSlot<any>) => {
   if (typeof slot !== "object" || slot === null) return wrongOperand(name, "a place that stack() gave", slot)
   const { offset, size } = slot
   if (!isBetween(size, [1, STACK_SIZE])) return wrongOperand(`size of the ${name}`, `1 to ${STACK_SIZE} bytes`, size)
@@ -124,17 +124,18 @@ const slotOf = (name: string, slot: Slot<any>) => {
     : wrongOperand(`offset of the ${name}`, `an integer of at most ${-size}, which is below r10`, offset)
 }
 
-const pointTo = (dst: Register, slot: Slot<any>): Item => onStack(slot, () => [mov(dst, "r10"), add(dst, slot.offset)])
+const pointTo = (dst: Register, slot: StackSlot<any>): Item =>
+  onStack(slot, () => [mov(dst, "r10"), add(dst, slot.offset)])
 
-const clear = (slot: Slot<any>): Item =>
+const clear = (slot: StackSlot<any>): Item =>
   onStack(slot, () => Array.from({ length: roundUp(slot.size) / 8 }, (_, i) => stdw("r10", slot.offset + i * 8, 0)))
 
 /** `dst` = the address of a place on the stack. */
-export const addressOf = (dst: Register, slot: Slot<any>): Item =>
+export const addressOf = (dst: Register, slot: StackSlot<any>): Item =>
   snippet(addressOf, [registerOf("dst", dst), slotOf("slot", slot)], () => pointTo(dst, slot))
 
 /** Zeroes a place on the stack, padding and all: the verifier wants it written before a helper reads it. */
-export const zero = (slot: Slot<any>): Item => snippet(zero, [slotOf("slot", slot)], () => clear(slot))
+export const zero = (slot: StackSlot<any>): Item => snippet(zero, [slotOf("slot", slot)], () => clear(slot))
 
 const valuesOf = (values: unknown) =>
   typeof values === "object" && values !== null ? right : wrongOperand("values", "an object of fields", values)
@@ -146,18 +147,18 @@ export type Values = { readonly [path: string]: Register | number | bigint }
  * Zeroes a place on the stack and sets fields of it. Numbers must fit in 32 bits; larger ones go through a register
  * (`Asm.lddw`). A register for a big-endian field destroys `r0`.
  */
-export const storeStruct = (slot: Slot<any>, values: Values): Item =>
+export const storeStruct = (slot: StackSlot<any>, values: Values): Item =>
   snippet(storeStruct, [slotOf("slot", slot), valuesOf(values)], () => [
     clear(slot),
     Object.entries(values).map(([path, value]) => write("r10", slot.offset, slot.layout, path, value))
   ])
 
 /** Sets a place on the stack that holds a scalar, as map keys often are. */
-export const store = (slot: Slot<any>, value: Register | number | bigint): Item =>
+export const store = (slot: StackSlot<any>, value: Register | number | bigint): Item =>
   snippet(store, [slotOf("slot", slot)], () => [clear(slot), write("r10", slot.offset, slot.layout, "", value)])
 
 /** `dst` = a scalar on the stack, or a field of a struct there. */
-export const load = (dst: Register, slot: Slot<any>, path = ""): Item =>
+export const load = (dst: Register, slot: StackSlot<any>, path = ""): Item =>
   snippet(
     load,
     [registerOf("dst", dst), slotOf("slot", slot)],
@@ -232,7 +233,7 @@ export const packet = (options: {
 // ---------------------------------------------------------------- maps
 
 /** `r0` = the address of the value for the key on the stack, or a jump to the label `otherwise` if there is none. */
-export const mapLookup = (map: MapOperand, key: Slot<any>, otherwise: string): Item =>
+export const mapLookup = (map: MapOperand, key: StackSlot<any>, otherwise: string): Item =>
   snippet(mapLookup, [slotOf("key", key), labelOf("otherwise", otherwise)], () => [
     ldMapFd("r1", map),
     pointTo("r2", key),
@@ -241,7 +242,7 @@ export const mapLookup = (map: MapOperand, key: Slot<any>, otherwise: string): I
   ])
 
 /** Sets the value for the key, both on the stack; `r0` = 0, or `-errno`. `flags` are `BPF_ANY` and its sisters. */
-export const mapUpdate = (map: MapOperand, key: Slot<any>, value: Slot<any>, flags = 0): Item =>
+export const mapUpdate = (map: MapOperand, key: StackSlot<any>, value: StackSlot<any>, flags = 0): Item =>
   snippet(mapUpdate, [slotOf("key", key), slotOf("value", value), flagsOf(flags)], () => [
     ldMapFd("r1", map),
     pointTo("r2", key),
@@ -251,7 +252,7 @@ export const mapUpdate = (map: MapOperand, key: Slot<any>, value: Slot<any>, fla
   ])
 
 /** Deletes the value for the key on the stack; `r0` = 0, or `-errno`. */
-export const mapDelete = (map: MapOperand, key: Slot<any>): Item =>
+export const mapDelete = (map: MapOperand, key: StackSlot<any>): Item =>
   snippet(mapDelete, [slotOf("key", key)], () => [ldMapFd("r1", map), pointTo("r2", key), call("map_delete_elem")])
 
 /** Goes on in another program, that in the map at `index`, and never comes back; or goes on here, if there is none. */
@@ -307,7 +308,7 @@ export const ringbufDiscard = (record: Register, flags = 0): Item =>
   )
 
 /** Copies a value from the stack into a ring buffer; `r0` = 0, or `-errno`. Kernel 5.8. */
-export const ringbufOutput = (map: MapOperand, value: Slot<any>, flags = 0): Item =>
+export const ringbufOutput = (map: MapOperand, value: StackSlot<any>, flags = 0): Item =>
   snippet(ringbufOutput, [slotOf("value", value), flagsOf(flags)], () => [
     ldMapFd("r1", map),
     pointTo("r2", value),
@@ -317,7 +318,7 @@ export const ringbufOutput = (map: MapOperand, value: Slot<any>, flags = 0): Ite
   ])
 
 /** Copies a value from the stack into this CPU's perf buffer; `context` holds the program's. `r0` = 0, or `-errno`. */
-export const perfOutput = (context: Register, map: MapOperand, value: Slot<any>): Item =>
+export const perfOutput = (context: Register, map: MapOperand, value: StackSlot<any>): Item =>
   snippet(perfOutput, [registerOf("context", context), slotOf("value", value)], () => [
     mov("r1", context),
     ldMapFd("r2", map),
@@ -329,7 +330,7 @@ export const perfOutput = (context: Register, map: MapOperand, value: Slot<any>)
 
 // ---------------------------------------------------------------- memory of others
 
-const probe = (helper: Helper, slot: Slot<any>, address: Register): Item => [
+const probe = (helper: Helper, slot: StackSlot<any>, address: Register): Item => [
   mov("r3", address),
   pointTo("r1", slot),
   mov("r2", slot.size),
@@ -337,7 +338,7 @@ const probe = (helper: Helper, slot: Slot<any>, address: Register): Item => [
 ]
 
 /** Copies memory of the kernel at `address` to a place on the stack; `r0` = 0, or `-errno` and zeros there. Kernel 5.5. */
-export const probeReadKernel = (slot: Slot<any>, address: Register): Item =>
+export const probeReadKernel = (slot: StackSlot<any>, address: Register): Item =>
   snippet(
     probeReadKernel,
     [slotOf("slot", slot), registerOf("address", address)],
@@ -345,7 +346,7 @@ export const probeReadKernel = (slot: Slot<any>, address: Register): Item =>
   )
 
 /** Copies memory of the current process to a place on the stack; `r0` = 0, or `-errno` and zeros there. Kernel 5.5. */
-export const probeReadUser = (slot: Slot<any>, address: Register): Item =>
+export const probeReadUser = (slot: StackSlot<any>, address: Register): Item =>
   snippet(
     probeReadUser,
     [slotOf("slot", slot), registerOf("address", address)],
@@ -353,7 +354,7 @@ export const probeReadUser = (slot: Slot<any>, address: Register): Item =>
   )
 
 /** Copies a string of the kernel with its NUL, cut to the place; `r0` = its length with NUL, or `-errno`. Kernel 5.5. */
-export const probeReadKernelString = (slot: Slot<any>, address: Register): Item =>
+export const probeReadKernelString = (slot: StackSlot<any>, address: Register): Item =>
   snippet(
     probeReadKernelString,
     [slotOf("slot", slot), registerOf("address", address)],
@@ -361,7 +362,7 @@ export const probeReadKernelString = (slot: Slot<any>, address: Register): Item 
   )
 
 /** Copies a string of the process with its NUL, cut to the place; `r0` = its length with NUL, or `-errno`. Kernel 5.5. */
-export const probeReadUserString = (slot: Slot<any>, address: Register): Item =>
+export const probeReadUserString = (slot: StackSlot<any>, address: Register): Item =>
   snippet(
     probeReadUserString,
     [slotOf("slot", slot), registerOf("address", address)],

@@ -27,7 +27,7 @@ const keys = Snippets.stack({
 })
 
 /** Puts the source address behind the length of a full prefix into the key of a trie. */
-const prefixOfSource = (slot: Snippets.Slot<any>, bits: number, offset: number): Asm.Item => [
+const prefixOfSource = (slot: Snippets.StackSlot<any>, bits: number, offset: number): Asm.Item => [
   Snippets.storeStruct(slot, { length: bits }),
   copy({ base: "r10", offset: slot.offset + Layout.u32.size }, { base: "r7", offset }, bits / 8)
 ]
@@ -39,7 +39,7 @@ const sourceOf6 = offsetOf(Ipv6Packet, "ip") + offsetOf(Ipv6, "source")
 const exits: Exits = { short: "drop", other: "pass" }
 
 /** Passes what the look-up finds, and counts it there; all else is dropped. */
-const passIfFound = (map: string, key: Snippets.Slot<any>): Asm.Item => [
+const passIfFound = (map: string, key: Snippets.StackSlot<any>): Asm.Item => [
   Snippets.mapLookup(map, key, "drop"),
   increment("r0"),
   ends

@@ -123,7 +123,7 @@ const FIRST_FD = 3
 const MOST_DESCRIPTORS = 1024
 const READ_WRITE: Access = { reads: true, writes: true }
 
-export class Descriptors {
+export class DescriptorTable {
   private readonly table = new Map<number, OpenFile>()
   private readonly references: Objects<KernelObject>
   private readonly streams = Array.from(

@@ -14,7 +14,7 @@ import type { BpfCalls, FileCalls, KernelService, Mapping, PerfCalls, Watch } fr
 import type { ProgramTrap } from "../ProgramTrap.ts"
 import { bpf } from "./bpfCommands.ts"
 import { BpfFileTree } from "./bpffs.ts"
-import { Descriptors, type KernelObject, type PerfEvent } from "./descriptors.ts"
+import { DescriptorTable, type KernelObject, type PerfEvent } from "./descriptors.ts"
 import { makeFiles } from "./files.ts"
 import { ProgramRunner } from "./programRunner.ts"
 import { noEvent } from "./helpers/environment.ts"
@@ -78,7 +78,7 @@ export class Door {
   lastTrap: ProgramTrap | undefined
   private readonly memory = new AddressSpace()
   private readonly objects = new Objects<KernelObject>()
-  private readonly descriptors = new Descriptors(this.objects)
+  private readonly descriptors = new DescriptorTable(this.objects)
   private readonly mounts: Mounts
   private readonly mappings = new Set<SimulatedMapping>()
   private readonly watches = new Set<Watch>()

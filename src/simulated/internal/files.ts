@@ -1,7 +1,7 @@
 // The files of the simulated /proc and /sys that this library reads.
 import { errno } from "../../abi/errno.ts"
 import { mapTypes } from "../../abi/names.ts"
-import type { Descriptors, OpenFile, SimulatedLink, SimulatedProgram } from "./descriptors.ts"
+import type { DescriptorTable, OpenFile, SimulatedLink, SimulatedProgram } from "./descriptors.ts"
 import type { SimulatedMap } from "./maps.ts"
 import type { Mounts } from "./mounts.ts"
 import { vmlinux } from "./tasks.ts"
@@ -47,7 +47,7 @@ export interface FilesOptions {
   /** Ids by `category/name`. */
   readonly tracepoints: ReadonlyMap<string, number>
   readonly mounts: Mounts
-  readonly descriptors: Descriptors
+  readonly descriptors: DescriptorTable
 }
 
 /** `readFile` of the simulated kernel: a file's content, or `-errno`. */

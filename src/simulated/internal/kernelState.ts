@@ -2,7 +2,7 @@
 import type { Btf } from "../../btf/Btf.ts"
 import type { KernelVersion } from "../../kernel/Kernel.ts"
 import type { ProgramTrap } from "../ProgramTrap.ts"
-import type { Descriptors, KernelObject } from "./descriptors.ts"
+import type { DescriptorTable, KernelObject } from "./descriptors.ts"
 import type { Hooks } from "./hooks/registry.ts"
 import type { Processor } from "./interpreter/processor.ts"
 import type { MapHost, SimulatedMap } from "./maps.ts"
@@ -14,7 +14,7 @@ import type { Packet } from "./packets.ts"
 /** What the commands work on. */
 export interface KernelState extends MapHost {
   readonly memory: AddressSpace
-  readonly descriptors: Descriptors
+  readonly descriptors: DescriptorTable
   readonly objects: Objects<KernelObject>
   readonly mounts: Mounts
   readonly processor: Processor

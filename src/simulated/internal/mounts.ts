@@ -3,7 +3,7 @@
 import { errno } from "../../abi/errno.ts"
 import { magic as magicNumbers } from "../../abi/os.ts"
 import { BpfFileTree } from "./bpffs.ts"
-import type { Descriptors } from "./descriptors.ts"
+import type { DescriptorTable } from "./descriptors.ts"
 import type { Objects } from "./objects.ts"
 
 /** Numbers of file systems' types, include/uapi/linux/magic.h. */
@@ -53,7 +53,7 @@ export interface MountsOptions {
   readonly tracefs: "mounted" | "unmounted"
   readonly bpffs: "mounted" | "unmounted"
   readonly objects: Objects
-  readonly descriptors: Descriptors
+  readonly descriptors: DescriptorTable
 }
 
 export class Mounts {

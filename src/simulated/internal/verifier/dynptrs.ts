@@ -1,7 +1,7 @@
 // Dynptrs on the stack: 16 bytes that only helpers touch.
 import type { Path } from "./path.ts"
 import * as Scalar from "./scalar.ts"
-import { allOf, bytes, type Frame, nameOf, pointer, type Register, type Slot, STACK, typeAt } from "./state.ts"
+import { allOf, bytes, type Frame, nameOf, pointer, type Register, STACK, type StackSlot, typeAt } from "./state.ts"
 
 const SIZE = 16
 
@@ -20,7 +20,7 @@ const placeOf = (path: Path, r: number, given: Register): Place | undefined => {
   return offset < -STACK ? undefined : { frame: path.state.frames[given.frame]!, at: (STACK + offset) / 8 }
 }
 
-const slotAt = ({ frame, at }: Place): Slot => frame.slots[at]!
+const slotAt = ({ frame, at }: Place): StackSlot => frame.slots[at]!
 
 const isDynptr = (place: Place): boolean => {
   const first = slotAt(place)

@@ -12,6 +12,7 @@ import * as Scalar from "./scalar.ts"
 import {
   allOf,
   anything,
+  byteOfSlot,
   bytes,
   nameOf,
   none,
@@ -19,6 +20,7 @@ import {
   pointer,
   type Register,
   replaceAll,
+  slotIndex,
   STACK,
   typeAt,
   unknownNumber
@@ -255,9 +257,9 @@ const isPacketPointer = ({ kind }: Register): boolean => kind === "packet" || ki
 const constantKey = (path: Path, key: Register): bigint | undefined => {
   if (key.kind !== "stack" || !Scalar.isConstant(key.scalar)) return undefined
   const at = STACK + key.offset + Number(BigInt.asIntN(64, key.scalar.tnum.value))
-  const slot = path.state.frames[key.frame]!.slots[at >> 3]
+  const slot = path.state.frames[key.frame]!.slots[slotIndex(at)]
   if (slot === undefined) return undefined
-  const first = at & 7
+  const first = byteOfSlot(at)
   let zeros = 0
   for (let byte = first; byte < first + 4; byte++) if (typeAt(slot, byte) === bytes.ZERO) zeros++
   if (zeros === 4) return 0n

@@ -6,6 +6,7 @@ import * as Scalar from "./scalar.ts"
 import {
   allOf,
   anything,
+  byteOfSlot,
   bytes,
   emptySlot,
   type Frame,
@@ -15,9 +16,10 @@ import {
   pointer,
   type Register,
   replaceAll,
-  type Slot,
+  slotIndex,
   spilledSize,
   STACK,
+  type StackSlot,
   typeAt,
   unknownNumber
 } from "./state.ts"
@@ -138,14 +140,14 @@ const isZero = ({ kind, scalar }: Register): boolean =>
 /** Whether a scalar has no bits above its low `size` bytes. */
 const fits = ({ scalar }: Register, size: number): boolean => size === 8 || scalar.wide.umax < 1n << BigInt(size * 8)
 
-const withTypes = (slot: Slot, from: number, size: number, type: number): Slot => {
+const withTypes = (slot: StackSlot, from: number, size: number, type: number): StackSlot => {
   let types = slot.types
   for (let byte = from; byte < from + size; byte++) types = (types & ~(15 << (byte * 4))) | (type << (byte * 4))
   return { register: slot.register, types: types >>> 0 }
 }
 
 /** A slot of which a part is overwritten: what was spilled there is no register any more (scrub_spilled_slot). */
-const scrubbed = (slot: Slot): Slot => {
+const scrubbed = (slot: StackSlot): StackSlot => {
   if (slot === emptySlot) return slot
   let types = 0
   for (let byte = 0; byte < 8; byte++) {
@@ -172,7 +174,9 @@ const destroyDynptr = (path: Path, frame: Frame, at: number): void => {
 }
 
 const hasDynptr = (frame: Frame, from: number, to: number): boolean => {
-  for (let at = from >> 3; at <= (to - 1) >> 3; at++) if (typeAt(frame.slots[at]!, 0) === bytes.DYNPTR) return true
+  for (let at = slotIndex(from); at <= slotIndex(to - 1); at++) {
+    if (typeAt(frame.slots[at]!, 0) === bytes.DYNPTR) return true
+  }
   return false
 }
 
@@ -180,8 +184,8 @@ const hasDynptr = (frame: Frame, from: number, to: number): boolean => {
 const loadStack = (path: Path, pointed: Register, access: Access, from: number): Register => {
   const frame = path.state.frames[pointed.frame]!
   const { size } = access
-  const slot = frame.slots[from >> 3]!
-  const first = from & 7
+  const slot = frame.slots[slotIndex(from)]!
+  const first = byteOfSlot(from)
   if ((slot.types & 15) === bytes.SPILL) {
     const spilled = spilledSize(slot)
     const { register } = slot
@@ -204,7 +208,7 @@ const loadStack = (path: Path, pointed: Register, access: Access, from: number):
 
 const unknownOf = (size: number): Register => number(Scalar.ofBits(size * 8))
 
-const isAll = (slot: Slot, from: number, size: number, type: number): boolean => {
+const isAll = (slot: StackSlot, from: number, size: number, type: number): boolean => {
   for (let byte = from; byte < from + size; byte++) if (typeAt(slot, byte) !== type) return false
   return true
 }
@@ -213,7 +217,7 @@ const isAll = (slot: Slot, from: number, size: number, type: number): boolean =>
 const checkWritten = (path: Path, frame: Frame, access: Access, from: number, to: number): void => {
   let missing = from
   for (; missing < to; missing++) {
-    const type = typeAt(frame.slots[missing >> 3]!, missing & 7)
+    const type = typeAt(frame.slots[slotIndex(missing)]!, byteOfSlot(missing))
     if (type === bytes.DYNPTR || (type === bytes.NEVER_WRITTEN && !path.rules.allowsUnwrittenStack)) break
   }
   if (missing === to) return
@@ -228,11 +232,11 @@ const checkWritten = (path: Path, frame: Frame, access: Access, from: number, to
 /** A store at a known place (check_stack_write_fixed_off). */
 const storeStack = (path: Path, pointed: Register, access: Access, from: number, value: Register): void => {
   const frame = path.state.frames[pointed.frame]!
-  const at = from >> 3
+  const at = slotIndex(from)
   const { size } = access
   destroyDynptr(path, frame, at)
   const old = frame.slots[at]!
-  const first = from & 7
+  const first = byteOfSlot(from)
   if (value.kind === "scalar" && first === 0 && access.unknown !== true) {
     const stored = fits(value, size) ? value : number(narrowed(value.scalar, size))
     frame.slots[at] = spilled(path, stored, old, size)
@@ -248,7 +252,7 @@ const storeStack = (path: Path, pointed: Register, access: Access, from: number,
   }
 }
 
-const spilled = (path: Path, register: Register, old: Slot, size: number): Slot => {
+const spilled = (path: Path, register: Register, old: StackSlot, size: number): StackSlot => {
   if (size === 8) return { register, types: allOf(bytes.SPILL) }
   // The rest of the slot holds what it held, but for a register.
   const rest = path.rules.allowsUnwrittenStack ? scrubbed(old) : { ...scrubbed(old) }
@@ -259,13 +263,13 @@ const spilled = (path: Path, register: Register, old: Slot, size: number): Slot 
 const storeSomewhere = (path: Path, frame: Frame, from: number, to: number, value: Register): void => {
   const writesZero = isZero(value)
   for (let at = from; at < to; at++) {
-    const slot = frame.slots[at >> 3]!
-    const type = typeAt(slot, at & 7)
+    const slot = frame.slots[slotIndex(at)]!
+    const type = typeAt(slot, byteOfSlot(at))
     if (type === bytes.DYNPTR) path.reject("dynptr cannot be overwritten at an offset that is not known")
     if (writesZero && type === bytes.SPILL && isZero(slot.register)) continue
     const kept = writesZero && type === bytes.ZERO ? bytes.ZERO : bytes.NUMBER
-    const next = withTypes(slot, at & 7, 1, kept)
-    frame.slots[at >> 3] = (next.types & 15) === bytes.SPILL || typeAt(slot, 0) === bytes.SPILL
+    const next = withTypes(slot, byteOfSlot(at), 1, kept)
+    frame.slots[slotIndex(at)] = typeAt(next, 0) === bytes.SPILL || typeAt(slot, 0) === bytes.SPILL
       ? { ...next, register: none }
       : next
   }
@@ -275,9 +279,9 @@ const storeSomewhere = (path: Path, frame: Frame, from: number, to: number, valu
 const loadSomewhere = (path: Path, frame: Frame, access: Access, from: number, to: number): Register => {
   checkWritten(path, frame, access, from, to)
   for (let at = from; at < to; at++) {
-    const slot = frame.slots[at >> 3]!
+    const slot = frame.slots[slotIndex(at)]!
     if ((slot.types & 15) === bytes.SPILL && slot.register.kind === "anything") return anything
-    if (typeAt(slot, at & 7) !== bytes.ZERO) return unknownOf(access.size)
+    if (typeAt(slot, byteOfSlot(at)) !== bytes.ZERO) return unknownOf(access.size)
   }
   return zero
 }
@@ -289,10 +293,10 @@ const passStack = (path: Path, frame: Frame, access: Access, from: number, to: n
   }
   if (!access.write) return checkWritten(path, frame, access, from, to)
   for (let at = from; at < to; at++) {
-    const slot = frame.slots[at >> 3]!
-    frame.slots[at >> 3] = withTypes(
-      typeAt(slot, at & 7) === bytes.SPILL ? scrubbed(slot) : slot,
-      at & 7,
+    const slot = frame.slots[slotIndex(at)]!
+    frame.slots[slotIndex(at)] = withTypes(
+      typeAt(slot, byteOfSlot(at)) === bytes.SPILL ? scrubbed(slot) : slot,
+      byteOfSlot(at),
       1,
       bytes.NUMBER
     )

@@ -93,7 +93,7 @@ export const bytes = { NEVER_WRITTEN: 0, SPILL: 1, NUMBER: 2, ZERO: 3, DYNPTR: 4
  * Eight bytes of the stack. `types` has four bits for each byte, the lowest address first; `register` is what was spilled
  * there, and the first byte of a spill is that of the slot.
  */
-export interface Slot {
+export interface StackSlot {
   readonly register: Register
   readonly types: number
 }
@@ -101,12 +101,16 @@ export interface Slot {
 /** Eight bytes of one kind. */
 export const allOf = (type: number): number => (type * 0x11111111) >>> 0
 
-export const typeAt = ({ types }: Slot, byte: number): number => (types >>> (byte * 4)) & 15
+export const typeAt = ({ types }: StackSlot, byte: number): number => (types >>> (byte * 4)) & 15
 
-export const emptySlot: Slot = { register: base, types: 0 }
+/** The slot of a frame's stack that a byte is in, and which byte of it that is. */
+export const slotIndex = (at: number): number => at >> 3
+export const byteOfSlot = (at: number): number => at & 7
+
+export const emptySlot: StackSlot = { register: base, types: 0 }
 
 /** How many bytes of a slot hold a spilled register, from its first on. */
-export const spilledSize = (slot: Slot): number => {
+export const spilledSize = (slot: StackSlot): number => {
   let size = 0
   while (size < 8 && typeAt(slot, size) === bytes.SPILL) size++
   return size
@@ -115,14 +119,14 @@ export const spilledSize = (slot: Slot): number => {
 export interface Frame {
   readonly registers: Array<Register>
   /** From the bottom of the stack up, 64 of them. */
-  readonly slots: Array<Slot>
+  readonly slots: Array<StackSlot>
   /** Where the caller goes on. */
   readonly returnTo: number
   readonly function: number
 }
 
 export const STACK = 512
-const noSlots: ReadonlyArray<Slot> = Array.from({ length: STACK / 8 }, () => emptySlot)
+const noSlots: ReadonlyArray<StackSlot> = Array.from({ length: STACK / 8 }, () => emptySlot)
 
 export const makeFrame = (index: number, start: number, returnTo: number): Frame => ({
   registers: [...Array.from({ length: 10 }, () => none), pointer("stack", { frame: index })],
@@ -209,7 +213,7 @@ const isWithin = (old: Register, now: Register, comparison: Comparison, decides:
 }
 
 /** As `isWithin`, for what stands in the stack (stacksafe). */
-const isSlotWithin = (old: Slot, now: Slot, comparison: Comparison, decides: boolean): boolean => {
+const isSlotWithin = (old: StackSlot, now: StackSlot, comparison: Comparison, decides: boolean): boolean => {
   if (old === now) return true
   for (let byte = 0; byte < 8; byte++) {
     const before = typeAt(old, byte)
