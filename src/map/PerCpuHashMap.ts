@@ -84,7 +84,7 @@ const defineKind = <K, V, const T extends "percpu_hash" | "lru_percpu_hash">(
 export const define = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K, V, "percpu_hash">> =>
   defineKind("percpu_hash", options)
 
-/** A per-CPU hash map that evicts when it is full, as `LruHashMap` does, as a value. */
+/** A per-CPU hash map that evicts when it is full, as that of `HashMap.makeLru` does, as a value. */
 export const defineLru = <K, V>(options: Options<K, V>): Definition<PerCpuHashMap<K, V, "lru_percpu_hash">> =>
   defineKind("lru_percpu_hash", options)
 

@@ -3,7 +3,7 @@ import * as Asm from "../../isa/Asm.ts"
 import * as Snippets from "../../isa/Snippets.ts"
 import * as Address from "../../layout/Address.ts"
 import * as Layout from "../../layout/Layout.ts"
-import * as LruHashMap from "../../map/LruHashMap.ts"
+import * as HashMap from "../../map/HashMap.ts"
 import * as PerCpuArrayMap from "../../map/PerCpuArrayMap.ts"
 import * as PerCpuHashMap from "../../map/PerCpuHashMap.ts"
 import { __sk_buff } from "../../spec/ProgramContext.ts"
@@ -99,7 +99,7 @@ export const sourceCounter = ({ maxEntries = 4096 }: SourceCounterOptions = {}) 
   recipe({
     description: "Counts packets and bytes by IPv4 source address, and forgets the address unseen for longest.",
     since: [4, 12],
-    maps: { sources: LruHashMap.define({ name: "sources", key: Address.ipv4, value: Traffic, maxEntries }) },
+    maps: { sources: HashMap.defineLru({ name: "sources", key: Address.ipv4, value: Traffic, maxEntries }) },
     program: ProgramSpec.make({
       type: "sched_cls",
       name: "sources",

@@ -4,7 +4,7 @@ import * as Snippets from "../../isa/Snippets.ts"
 import * as Address from "../../layout/Address.ts"
 import * as Layout from "../../layout/Layout.ts"
 import * as ArrayMap from "../../map/ArrayMap.ts"
-import * as LruHashMap from "../../map/LruHashMap.ts"
+import * as HashMap from "../../map/HashMap.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { xdp } from "../../spec/ReturnCode.ts"
 import { checked, recipe } from "../internal/entry.ts"
@@ -64,7 +64,7 @@ export const synFloodProtection = (options: SynFloodOptions = {}) => {
   return recipe({
     description: "Drops TCP SYN packets of IPv4 sources that send too many of them in a window of time.",
     since: [4, 12],
-    maps: { sources: LruHashMap.define({ name: "sources", key: Address.ipv4, value: SynSource, maxEntries }) },
+    maps: { sources: HashMap.defineLru({ name: "sources", key: Address.ipv4, value: SynSource, maxEntries }) },
     program: ProgramSpec.make({
       type: "xdp",
       name: "syn_flood",

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { expect } from "vitest"
 import { bpf_map_create_flags } from "../../../src/abi/generated/enums.ts"
-import { Layout, LruHashMap, PerCpuHashMap } from "../../../src/index.ts"
+import { HashMap, Layout, PerCpuHashMap } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 
 const options = { name: "recent", key: Layout.u32, value: Layout.u32, maxEntries: 200 }
@@ -11,10 +11,10 @@ const options = { name: "recent", key: Layout.u32, value: Layout.u32, maxEntries
 export const eviction = (test: Test): void => {
   for (
     const [name, make] of [
-      ["an LRU map", LruHashMap.make(options)],
+      ["an LRU map", HashMap.makeLru(options)],
       [
         "an LRU map with a list for each CPU",
-        LruHashMap.make({
+        HashMap.makeLru({
           ...options,
           flags: bpf_map_create_flags.BPF_F_NO_COMMON_LRU
         })
@@ -24,7 +24,7 @@ export const eviction = (test: Test): void => {
   ) {
     test(`${name} is never full, and forgets several entries at once: fewer than it has room for are left`, () =>
       Effect.gen(function*() {
-        const map = (yield* make) as LruHashMap.LruHashMap<number, any>
+        const map = (yield* make) as HashMap.LruHashMap<number, any>
         const put = (key: number) =>
           "updateAll" in map ? (map as any).updateAll(key, key) as Effect.Effect<void> : map.update(key, key)
         let before = 0
@@ -46,7 +46,7 @@ export const eviction = (test: Test): void => {
 
   test("what is deleted makes room, and nothing is forgotten for it", () =>
     Effect.gen(function*() {
-      const map = yield* LruHashMap.make({ ...options, maxEntries: 10_000 })
+      const map = yield* HashMap.makeLru({ ...options, maxEntries: 10_000 })
       for (let round = 0; round < 3; round++) {
         for (let key = 0; key < 100; key++) yield* map.update(key, round)
         expect(yield* map.count).toBe(100)

@@ -4,14 +4,14 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
 import { bpf_map_create_flags } from "../../../src/abi/generated/enums.ts"
-import { ArrayMap, BpfMap, HashMap, Layout, LruHashMap, PerCpuHashMap } from "../../../src/index.ts"
+import { ArrayMap, BpfMap, HashMap, Layout, PerCpuHashMap } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 
 const Counter = Layout.struct({ lock: Layout.spinLock, hits: Layout.u32, bytes: Layout.u64 })
 
 const families = {
   hash: (maxEntries: number) => HashMap.make({ name: "table", key: Layout.u32, value: Layout.u64, maxEntries }),
-  lru_hash: (maxEntries: number) => LruHashMap.make({ name: "table", key: Layout.u32, value: Layout.u64, maxEntries }),
+  lru_hash: (maxEntries: number) => HashMap.makeLru({ name: "table", key: Layout.u32, value: Layout.u64, maxEntries }),
   "hash, not preallocated": (maxEntries: number) =>
     HashMap.make({
       name: "table",
@@ -123,7 +123,7 @@ export const hash = (test: Test): void => {
 
   test("an LRU map is never full: it evicts", () =>
     Effect.gen(function*() {
-      const map = yield* LruHashMap.make({ name: "recent", key: Layout.u32, value: Layout.u64, maxEntries: 256 })
+      const map = yield* HashMap.makeLru({ name: "recent", key: Layout.u32, value: Layout.u64, maxEntries: 256 })
       const perCpu = yield* PerCpuHashMap.makeLru({
         name: "recent",
         key: Layout.u32,
@@ -143,7 +143,7 @@ export const hash = (test: Test): void => {
 
   test("each CPU has a part of an LRU map of its own with BPF_F_NO_COMMON_LRU", () =>
     Effect.gen(function*() {
-      const definition = LruHashMap.define({
+      const definition = HashMap.defineLru({
         name: "recent",
         key: Layout.u32,
         value: Layout.u64,

@@ -4,16 +4,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
 import { bpf_cmd } from "../../../src/abi/generated/enums.ts"
-import {
-  Address,
-  BpfMap,
-  HashMap,
-  type Kernel,
-  Layout,
-  LpmTrie,
-  LruHashMap,
-  type MapOperations
-} from "../../../src/index.ts"
+import { Address, BpfMap, HashMap, type Kernel, Layout, LpmTrie, type MapOperations } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 import { lacking, watching } from "../../support/olderKernel.ts"
 
@@ -151,7 +142,7 @@ export const iteration = (test: Test): void => {
 
     test(`an LRU map is walked by what is in it, ${way}`, () =>
       on(Effect.gen(function*() {
-        const map = yield* LruHashMap.make({ name: "walked", key: Layout.u32, value: Layout.u32, maxEntries: 128 })
+        const map = yield* HashMap.makeLru({ name: "walked", key: Layout.u32, value: Layout.u32, maxEntries: 128 })
         for (let i = 0; i < 1000; i++) yield* map.update(i, i)
         const entries = yield* Stream.runCollect(map.entries)
         expect(entries.length).toBe(yield* map.count)

@@ -7,7 +7,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
 import { expect } from "vitest"
-import { ArrayMap, HashMap, Kernel, Layout, LruHashMap, PerCpuHashMap } from "../../../src/index.ts"
+import { ArrayMap, HashMap, Kernel, Layout, PerCpuHashMap } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 import { lacking, ways } from "../../support/olderKernel.ts"
 
@@ -200,7 +200,7 @@ export const many = (test: Test): void => {
 
     test(`an LRU map takes many more than it has room for, ${way}`, () =>
       on(Effect.gen(function*() {
-        const map = yield* LruHashMap.make({ name: "many", key: Layout.u32, value: Layout.u64, maxEntries: 512 })
+        const map = yield* HashMap.makeLru({ name: "many", key: Layout.u32, value: Layout.u64, maxEntries: 512 })
         yield* map.setMany(entriesOf(5000))
         expect(yield* map.count).toBeLessThanOrEqual(512)
         expect(yield* map.count).toBeGreaterThan(0)

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
 import { bpf_map_create_flags } from "../../../src/abi/generated/enums.ts"
-import { ArrayMap, BpfMap, HashMap, Kernel, Layout, LruHashMap, PerCpuHashMap, QueueMap } from "../../../src/index.ts"
+import { ArrayMap, BpfMap, HashMap, Kernel, Layout, PerCpuHashMap, QueueMap } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 
 const { u32, u64 } = Layout
@@ -63,7 +63,7 @@ export const refusals = (test: Test): void => {
   test("a lock that values have not is named", () =>
     Effect.gen(function*() {
       const map = yield* HashMap.make(options)
-      const lru = yield* LruHashMap.make(options)
+      const lru = yield* HashMap.makeLru(options)
       for (const effect of [map.lookup(1, { lock: true }), map.update(1, 1, { lock: true })]) {
         const message = yield* messageOf(effect as Effect.Effect<unknown, { readonly message: string }>)
         expect(message).toContain("EINVAL")

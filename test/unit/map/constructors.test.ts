@@ -21,7 +21,7 @@ describe("the constructors of families", () => {
   test("there are those of all the families", () => {
     expect(families.length).toBeGreaterThan(20)
     expect(families.filter(({ definers }) => definers.some((key) => key !== "define")).map(({ name }) => name)).toEqual(
-      ["CgroupStorage", "DevMap", "LocalStorage", "MapOfMaps", "PerCpuHashMap", "QueueMap", "SockMap"]
+      ["CgroupStorage", "DevMap", "HashMap", "LocalStorage", "MapOfMaps", "PerCpuHashMap", "QueueMap", "SockMap"]
     )
   })
 
