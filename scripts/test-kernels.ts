@@ -193,6 +193,15 @@ const printSkips = (runs: ReadonlyArray<Run>): void => {
   for (const [reason, columns] of reasons) console.log(`skipped on ${columns.join(", ")}: ${reason}`)
 }
 
+/** Says at once how a kernel's run ended: the table comes only when all have. */
+const told = (run: Run): Run => {
+  const failures = run.tests.filter(({ state }) => state === "failed")
+  const passed = run.tests.filter(({ state }) => state === "passed").length
+  log(`${run.column}: ${passed} passed, ${failures.length} failed in ${run.seconds.toFixed(0)} s`)
+  for (const test of failures) log(`${run.column}: FAILED ${test.file} > ${test.name}`)
+  return run
+}
+
 /** Two at a time: more gains nothing on two cores. */
 const inPairs = async <A>(tasks: ReadonlyArray<() => Promise<A>>): Promise<ReadonlyArray<A>> => {
   const results: Array<A> = []
@@ -214,7 +223,7 @@ const main = async (): Promise<void> => {
   }
   const virtual = values.kernel.filter(isVirtual)
   if (virtual.length > 0) installNeeds(log, { arm64: virtual.includes(ARM64) })
-  const runs = [...await inPairs(virtual.map((name) => () => runOn(name)))]
+  const runs = [...await inPairs(virtual.map((name) => async () => told(await runOn(name))))]
   // Last, and alone: tests on the host look at the whole process.
   if (values.kernel.includes("host")) runs.push(await runOnHost())
   const problems = runs.flatMap(problemsOf)

@@ -121,8 +121,10 @@ export const testRuns = (test: Test): void => {
       const error = yield* Effect.flip(Program.testRun(skb, { data: new Uint8Array(5000) }))
       expect(error).toMatchObject({ hint: expect.stringContaining("14 to some 3712 bytes") })
       const xdp = yield* load("xdp", returning(2), (yield* newer(5, 18)) ? ["xdp_has_frags"] : [])
-      expect(yield* sizes(xdp, 0, [13, 14, 3400])).toEqual(["EINVAL", 14, 3400])
+      expect(yield* sizes(xdp, 0, [14, 3400])).toEqual([14, 3400])
+      // Older kernels compare the least size with the room that there is, and not with the packet.
       if (yield* newer(6, 18)) {
+        expect(yield* sizes(xdp, 0, [13])).toEqual(["EINVAL"])
         expect(yield* sizes(xdp, 0, [9000, 70_000, 73_152, 73_153])).toEqual([9000, 70_000, 73_152, "ENOMEM"])
       }
     }))

@@ -175,6 +175,8 @@ const runAll = (
       prepare("key", keys, keyBlock)
       if (valueBlock !== undefined) prepare("value", values!, valueBlock)
       const count = end - start
+      // Codecs are the user's code, and may have closed the map: its descriptor's number is another object's then.
+      if (!elements.isLive()) throw closedError(map)
       if (access.batches !== false && takesFlags(operation)) inBatches(start, count)
       else singly(start, 0, count)
       if (bad !== undefined) throw failedAt(access, operation, bad.row, done, bad.cause)

@@ -53,7 +53,7 @@ export const reentry = (test: Test): void => {
           expect(map.lookupUnsafe(at(902))).toBeUndefined()
           map.nextKeyUnsafe(undefined)
           map.nextKeyUnsafe(at(900))
-          expect(Effect.runSync(map.lookupAndDelete(at(900)))).toEqual(Option.some(at(901)))
+          expect(map.deleteUnsafe(at(900))).toBe(true)
           expect(map.deleteUnsafe(at(900))).toBe(false)
           Effect.runSync(map.setMany([[at(910), at(910)], [at(911), at(911)]]))
           expect(Effect.runSync(map.getMany([at(910), at(911)]))).toEqual([
@@ -72,7 +72,7 @@ export const reentry = (test: Test): void => {
             expect(map.lookupUnsafe(at(3))).toEqual(at(3, 103))
             expect(yield* map.delete(at(3))).toBe(true)
             expect(yield* map.lookup(at(3))).toEqual(Option.none())
-            expect(yield* map.lookupAndDelete(at(4))).toEqual(Option.some(at(4, 104)))
+            expect(yield* map.delete(at(4))).toBe(true)
             expect((yield* Stream.runCollect(map.entries)).map(([k, v]) => [k.a, v.b]).toSorted(([a], [b]) => a! - b!))
               .toEqual([0, 1, 2, 5, 6, 7, 8, 9].map((i) => [i, i + 100]))
             expect(map.nextKeyUnsafe(undefined)).toMatchObject({})
@@ -81,6 +81,28 @@ export const reentry = (test: Test): void => {
         expect(yield* map.count).toBe(8)
       }))
   }
+
+  test(
+    "a codec may use its own hash map while an entry is given and removed in one step",
+    () =>
+      Effect.gen(function*() {
+        const map = yield* HashMap.make({ name: "own", key: pair, value: pair, maxEntries: 1000 })
+        yield* map.setMany([[at(4), at(4, 104)], [at(5), at(5, 105)]])
+        const other = () => {
+          map.updateUnsafe(at(900), at(901))
+          expect(Effect.runSync(map.lookupAndDelete(at(900)))).toEqual(Option.some(at(901)))
+        }
+        yield* hooked(
+          { encode: other, decode: other },
+          Effect.gen(function*() {
+            expect(yield* map.lookupAndDelete(at(4))).toEqual(Option.some(at(4, 104)))
+            expect(yield* map.lookupAndDelete(at(4))).toEqual(Option.none())
+          })
+        )
+        expect(yield* map.count).toBe(1)
+      }),
+    { needs: "hashLookupAndDelete" }
+  )
 
   test("a codec may use its own map amid operations on many entries", () =>
     Effect.gen(function*() {
@@ -194,7 +216,7 @@ export const reentry = (test: Test): void => {
   test("code that closes the map amid an operation on it gets EBADF, and reaches no map that was made since", () =>
     Effect.gen(function*() {
       const outer = yield* Effect.scope
-      for (const run of ["update", "lookup", "setMany", "getMany"] as const) {
+      for (const run of ["update", "lookup", "setMany", "getMany", "setColumns", "deleteColumns"] as const) {
         const scope = yield* Scope.fork(outer)
         const next = yield* Scope.fork(outer)
         const make = HashMap.make({ name: "own", key: pair, value: pair, maxEntries: 1000 })
@@ -208,7 +230,10 @@ export const reentry = (test: Test): void => {
           Effect.runSync(Scope.close(scope, Exit.void))
           second = Effect.runSync(Effect.provide(Scope.provide(make, next), context) as Effect.Effect<typeof map>)
         }
+        const columns = { a: Uint32Array.from(hundred), b: Uint32Array.from(hundred) }
         const operation: Effect.Effect<unknown, any> = {
+          setColumns: map.setColumns(columns, columns),
+          deleteColumns: map.deleteColumns(columns),
           update: map.update(at(1), at(2)),
           lookup: map.lookup(at(1)),
           setMany: map.setMany(hundred.map((i) => [at(i), at(i)])),
