@@ -67,7 +67,7 @@ const without = (...names: ReadonlyArray<string>) =>
  * What is the same on every kernel, or compared with the series that the simulated kernel is like, is tested on this
  * machine alone.
  */
-const sameEverywhere = without("comparison", "demo", "disassemblerTools", "examples", "verdicts", "workers")
+const sameEverywhere = without("comparison", "demo", "disassemblerTools", "examples", "garbage", "verdicts", "workers")
 
 /** An emulated arm64 is slower still: it does without the ready programs, and without faults. */
 const withoutCatalog = without("catalog")
