@@ -113,13 +113,16 @@ export const testRuns = (test: Test): void => {
           )
         })
       const skb = yield* load("sched_cls", returning(0))
-      expect(yield* sizes(skb, 0, [13, 14, 3500, 5000])).toEqual(["EINVAL", 14, 3500, "EINVAL"])
+      expect(yield* sizes(skb, 0, [13, 14, 3500])).toEqual(["EINVAL", 14, 3500])
       if (yield* newer(6, 18)) {
         expect(yield* sizes(skb, 0x0800, [33, 34])).toEqual(["EINVAL", 34])
         expect(yield* sizes(skb, 0x86dd, [53, 54])).toEqual(["EINVAL", 54])
       }
-      const error = yield* Effect.flip(Program.testRun(skb, { data: new Uint8Array(5000) }))
-      expect(error).toMatchObject({ hint: expect.stringContaining("14 to some 3712 bytes") })
+      // From 7.0 on they may come in several pieces, and be larger.
+      if (!(yield* newer(7, 0))) {
+        const error = yield* Effect.flip(Program.testRun(skb, { data: new Uint8Array(5000) }))
+        expect(error).toMatchObject({ code: "EINVAL", hint: expect.stringContaining("14 to some 3712 bytes") })
+      }
       const xdp = yield* load("xdp", returning(2), (yield* newer(5, 18)) ? ["xdp_has_frags"] : [])
       expect(yield* sizes(xdp, 0, [14, 3400])).toEqual([14, 3400])
       // Older kernels compare the least size with the room that there is, and not with the packet.

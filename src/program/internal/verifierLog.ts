@@ -59,8 +59,14 @@ export const lastLines = (log: Uint8Array): { readonly lines: ReadonlyArray<stri
   return { lines: (isAll ? lines : lines.slice(1)).filter((line) => line !== ""), isAll }
 }
 
+/** How a report in sentences begins, which 7.3 writes behind the line that complains. */
+const REPORT = /^Verification failed:/
+
 /** The line in which a log complains. */
-export const reasonOf = (lines: ReadonlyArray<string>): string => lines.findLast((line) => !isSummary(line)) ?? ""
+export const reasonOf = (lines: ReadonlyArray<string>): string => {
+  const report = lines.findLastIndex((line) => REPORT.test(line))
+  return (report < 0 ? lines : lines.slice(0, report)).findLast((line) => !isSummary(line)) ?? ""
+}
 
 /**
  * The slot that the lines of a log complain of. Analysis prints each instruction as `12: (79) r1 = …` before it fails, so

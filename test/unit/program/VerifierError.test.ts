@@ -115,6 +115,23 @@ describe("the error", () => {
     ].join("\n"))
   })
 
+  it("gives the line that complains, and not the advice that 7.3 writes behind it", () => {
+    const log = [
+      "0: (85) call bpf_get_stackid#27",
+      "program of this type cannot use helper bpf_get_stackid#27",
+      "",
+      "Verification failed: Policy: Operation is not allowed",
+      "",
+      "Suggestion:",
+      "  Use a helper allowed for this program type, or move the logic to a compatible program type.",
+      "",
+      "processed 1 insns (limit 1000000) max_states_per_insn 0"
+    ].join("\n")
+    const error = errorOf(log)
+    expect(error.reason).toBe("program of this type cannot use helper bpf_get_stackid#27")
+    expect(error.instruction).toBe(0)
+  })
+
   it("leaves out what is not known", () => {
     expect(errorOf("", { errno: 22 }).message).toBe(
       "the verifier rejected program \"tracer\": EINVAL, invalid argument"
