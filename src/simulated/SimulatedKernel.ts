@@ -60,8 +60,9 @@ import { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument } from "../kernel/KernelError.ts"
 import * as Layout from "../layout/Layout.ts"
 import type { Event, Fired } from "./internal/hooks/events.ts"
-import { Door, type Open } from "./internal/door.ts"
+import type { Open } from "./internal/door.ts"
 import type { PerfOutput, Signal } from "./internal/records.ts"
+import { Simulation } from "./internal/simulation.ts"
 import { defaultTask, type Task } from "./internal/tasks.ts"
 import { ProgramTrap } from "./ProgramTrap.ts"
 
@@ -160,17 +161,17 @@ const attempt = <A>(f: () => A): Effect.Effect<A, ProgramTrap> =>
     }
   })
 
-const control = (door: Door): SimulatedKernel["Service"] => {
+const control = (simulation: Simulation): SimulatedKernel["Service"] => {
   const fire: SimulatedKernel["Service"]["fire"] = ({ record, task, tracepoint }) =>
-    door.hasTracepoint(tracepoint)
-      ? attempt(() => door.fire(tracepoint, record, { ...defaultTask, ...task }))
+    simulation.hasTracepoint(tracepoint)
+      ? attempt(() => simulation.fire(tracepoint, record, { ...defaultTask, ...task }))
       : Effect.fail(
         new InvalidArgument({ field: "tracepoint", expected: "one of this simulated kernel", actual: tracepoint })
       )
   return {
     fire,
     happen: (event) =>
-      Effect.flatMap(attempt(() => door.fireEvent(event)), (result) =>
+      Effect.flatMap(attempt(() => simulation.fireEvent(event)), (result) =>
         "missing" in result
           ? Effect.fail(
             new InvalidArgument({
@@ -182,20 +183,20 @@ const control = (door: Door): SimulatedKernel["Service"] => {
           : Effect.succeed(result)),
     cgroup: (path) =>
       Effect.acquireRelease(
-        Effect.sync(() => ({ fd: door.openCgroup(path) })),
-        ({ fd }) => Effect.sync(() => door.service.files.close(fd))
+        Effect.sync(() => ({ fd: simulation.openCgroup(path) })),
+        ({ fd }) => Effect.sync(() => simulation.door.service.files.close(fd))
       ),
     deviceIndex: (name) => {
-      const index = door.deviceIndex(name)
+      const index = simulation.deviceIndex(name)
       return index === undefined
         ? Effect.fail(
           new InvalidArgument({ field: "name", expected: "a device of this simulated kernel", actual: name })
         )
         : Effect.succeed(index)
     },
-    printed: Effect.sync(() => [...door.runner.records.printed]),
-    perfOutputs: Effect.sync(() => [...door.runner.records.perfOutputs]),
-    signals: Effect.sync(() => [...door.runner.records.signals]),
+    printed: Effect.sync(() => [...simulation.runner.records.printed]),
+    perfOutputs: Effect.sync(() => [...simulation.runner.records.perfOutputs]),
+    signals: Effect.sync(() => [...simulation.runner.records.signals]),
     enterSyscall: (event) => {
       const tracepoint = `syscalls/sys_enter_${event.name}`
       const given = event.arguments
@@ -204,9 +205,9 @@ const control = (door: Door): SimulatedKernel["Service"] => {
           new InvalidArgument({ field: "arguments", expected: "at most 6", actual: String(given.length) })
         )
       }
-      if (!door.hasTracepoint(tracepoint)) return fire({ tracepoint, record: new Uint8Array(0) })
+      if (!simulation.hasTracepoint(tracepoint)) return fire({ tracepoint, record: new Uint8Array(0) })
       return attempt(() =>
-        door.withUserStrings(given.filter((argument) => typeof argument === "string"), (addresses) => {
+        simulation.withUserStrings(given.filter((argument) => typeof argument === "string"), (addresses) => {
           const next = addresses[Symbol.iterator]()
           const args = Array.from({ length: 6 }, (_, i) => {
             const argument = given[i] ?? 0n
@@ -214,12 +215,12 @@ const control = (door: Door): SimulatedKernel["Service"] => {
           })
           const record = new Uint8Array(SysEnter.size)
           SysEnter.write(new DataView(record.buffer), record, 0, { common: 0n, id: 0n, args })
-          return door.fire(tracepoint, record, { ...defaultTask, ...event.task })
+          return simulation.fire(tracepoint, record, { ...defaultTask, ...event.task })
         })
       )
     },
-    open: Effect.sync(() => door.open),
-    lastTrap: Effect.sync(() => door.lastTrap)
+    open: Effect.sync(() => simulation.door.open),
+    lastTrap: Effect.sync(() => simulation.lastTrap)
   }
 }
 
@@ -233,7 +234,7 @@ export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> 
     const random = yield* Random.Random
     const runFork = Effect.runForkWith(yield* Effect.context<never>())
     const timers = new Set<Fiber.Fiber<void>>()
-    const door: Door = new Door({
+    const simulation: Simulation = new Simulation({
       release: options?.release ?? "6.18.0-simulated",
       possibleCpus: options?.possibleCpus ?? 4,
       pageSize: 4096,
@@ -247,7 +248,7 @@ export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> 
       random: () => random.nextDoubleUnsafe(),
       schedule: (delay, run) => {
         // A timer that traps has no caller to tell: `lastTrap` does.
-        const expire = Effect.catch(attempt(run), (trap) => Effect.sync(() => door.trapped(trap)))
+        const expire = Effect.catch(attempt(run), (trap) => Effect.sync(() => simulation.trapped(trap)))
         const fiber = runFork(Effect.delay(expire, Duration.nanos(delay)))
         timers.add(fiber)
         fiber.addObserver(() => timers.delete(fiber))
@@ -257,8 +258,8 @@ export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> 
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         for (const timer of timers) timer.interruptUnsafe()
-        door.release()
+        simulation.door.release()
       })
     )
-    return Context.make(Kernel, door.service).pipe(Context.add(SimulatedKernel, control(door)))
+    return Context.make(Kernel, simulation.door.service).pipe(Context.add(SimulatedKernel, control(simulation)))
   }))

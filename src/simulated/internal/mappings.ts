@@ -1,0 +1,82 @@
+// mmap(2) of the simulated process: views of maps' memory.
+import { errno } from "../../abi/errno.ts"
+import { mman } from "../../abi/os.ts"
+import type { Mapping } from "../../kernel/Kernel.ts"
+import type { DescriptorTable } from "./descriptors.ts"
+import { BPF_F_RDONLY_PROG } from "./maps/flags.ts"
+import type { SimulatedMap } from "./maps.ts"
+import type { Objects } from "./objects.ts"
+
+class SimulatedMapping implements Mapping {
+  readonly length: number
+  readonly map: SimulatedMap
+  readonly writes: boolean
+  buffer: ArrayBuffer
+  constructor(buffer: ArrayBuffer, length: number, map: SimulatedMap, writes: boolean) {
+    this.buffer = buffer
+    this.length = length
+    this.map = map
+    this.writes = writes
+  }
+}
+
+export interface MappingsOptions {
+  readonly descriptors: DescriptorTable
+  readonly objects: Objects
+  readonly pageSize: number
+}
+
+export class Mappings {
+  private readonly options: MappingsOptions
+  private readonly mapped = new Set<SimulatedMapping>()
+
+  constructor(options: MappingsOptions) {
+    this.options = options
+  }
+
+  get size(): number {
+    return this.mapped.size
+  }
+
+  map(fd: number, length: number, protection: number, offset: number): Mapping | number {
+    const { descriptors, objects, pageSize } = this.options
+    const file = descriptors.file(fd)
+    if (file === undefined) return -errno.EBADF
+    const map = file.object
+    const writes = (protection & mman.PROT_WRITE) !== 0
+    if (!file.reads || (writes && !file.writes)) return -errno.EACCES
+    if (map._tag !== "Map") return -errno.ENODEV
+    if (length <= 0 || offset % pageSize !== 0) return -errno.EINVAL
+    if (map.mapping === undefined || map.attributes.hidden.length > 0) return -errno.ENOTSUPP
+    if (writes && map.frozen) return -errno.EPERM
+    // Programs may only read it: a process with a writable page could change it after it is frozen.
+    if (writes && (map.attributes.flags & BPF_F_RDONLY_PROG) !== 0) return -errno.EACCES
+    const buffer = map.mapping({ offset, length: Math.ceil(length / pageSize) * pageSize, writes })
+    if (typeof buffer === "number") return buffer
+    const mapping = new SimulatedMapping(buffer, length, map, writes)
+    this.mapped.add(mapping)
+    objects.retain(map, true)
+    if (writes) map.writableMappings++
+    return mapping
+  }
+
+  unmap(mapping: Mapping): number {
+    if (!(mapping instanceof SimulatedMapping) || !this.mapped.delete(mapping)) return -errno.EINVAL
+    this.detach(mapping)
+    // An arena's writers are counted for ever.
+    if (mapping.writes && mapping.map.arena === undefined) mapping.map.writableMappings--
+    this.options.objects.release(mapping.map, true)
+    return 0
+  }
+
+  /**
+   * Views of an unmapped mapping have length 0: the kernel's own memory moves to another buffer. Where a map is mapped more
+   * than once, all have the same buffer here, and keep it until the last is unmapped.
+   */
+  private detach(mapping: SimulatedMapping): void {
+    const { buffer, map } = mapping
+    mapping.buffer = new ArrayBuffer(0)
+    const isShared = [...this.mapped].some((other) => other.buffer === buffer)
+    if (map.moved !== undefined && !isShared) map.moved(buffer.transfer())
+  }
+}
