@@ -1,4 +1,5 @@
 import { beforeEach, describe } from "@effect/vitest"
+import { backPressure } from "../behaviour/backPressure.ts"
 import { faults } from "../behaviour/faults.ts"
 import { links } from "../behaviour/links.ts"
 import { maps } from "../behaviour/maps.ts"
@@ -24,5 +25,6 @@ describe("this machine's kernel", () => {
   describe("test runs", () => testRuns(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
+  describe("back-pressure", () => backPressure(real))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))
 })

@@ -1,4 +1,5 @@
 import { describe } from "@effect/vitest"
+import { backPressure } from "../behaviour/backPressure.ts"
 import { faults } from "../behaviour/faults.ts"
 import { links } from "../behaviour/links.ts"
 import { maps } from "../behaviour/maps.ts"
@@ -22,6 +23,7 @@ describe("the simulated kernel", () => {
   describe("test runs", () => testRuns(simulated))
   describe("failing calls of programs", () => programFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
+  describe("back-pressure", () => backPressure(simulated))
   describe("faults", () => faults(executeOnSimulated))
   describe("faults, with tracefs not mounted", () => faults(executeOnUnmounted))
 })
