@@ -1,6 +1,6 @@
 // Runs the kernel tier on other kernels, and on this one, and prints one table.
 //
-//   npm run test:kernels [-- --kernel 6.1 …] [-- test filter …]
+//   npm run test:kernels [-- --kernel 6.1 …] [--slowest 10] [-- test filter …]
 //
 // Fails if a test fails, if a test is skipped for another reason than a feature that the table in src/kernel/Features.ts
 // says this kernel is too old for, or if a kernel runs no test at all.
@@ -25,7 +25,8 @@ const { positionals: filter, values } = parseArgs({
   allowPositionals: true,
   options: {
     kernel: { type: "string", multiple: true, default: [...kernelNames, ARM64, "host"] },
-    seconds: { type: "string", default: "1800" }
+    seconds: { type: "string", default: "1800" },
+    slowest: { type: "string", default: "10" }
   }
 })
 
@@ -193,12 +194,19 @@ const printSkips = (runs: ReadonlyArray<Run>): void => {
   for (const [reason, columns] of reasons) console.log(`skipped on ${columns.join(", ")}: ${reason}`)
 }
 
-/** Says at once how a kernel's run ended: the table comes only when all have. */
+/** Says at once how a kernel's run ended, and what took long: the table comes only when all have. */
 const told = (run: Run): Run => {
   const failures = run.tests.filter(({ state }) => state === "failed")
   const passed = run.tests.filter(({ state }) => state === "passed").length
   log(`${run.column}: ${passed} passed, ${failures.length} failed in ${run.seconds.toFixed(0)} s`)
   for (const test of failures) log(`${run.column}: FAILED ${test.file} > ${test.name}`)
+  const slowest = run.tests.toSorted((one, other) => other.milliseconds - one.milliseconds).slice(
+    0,
+    Number(values.slowest)
+  )
+  for (const { file, name, milliseconds } of slowest) {
+    log(`${run.column}: ${(milliseconds / 1000).toFixed(1)} s ${file} > ${name}`)
+  }
   return run
 }
 

@@ -9,6 +9,7 @@ export interface TestLine {
   readonly state: "passed" | "failed" | "skipped"
   /** Why it was skipped, or how it failed. */
   readonly note: string
+  readonly milliseconds: number
 }
 
 export const MARK = "\u001e"
@@ -24,14 +25,26 @@ export default class LineReporter implements Reporter {
     const note = result.state === "skipped"
       ? result.note ?? ""
       : (result.errors ?? []).map((error) => `${error.message}\n${error.stack ?? ""}`).join("\n")
-    print({ file: relative(process.cwd(), test.module.moduleId), name: test.fullName, state: result.state, note })
+    print({
+      file: relative(process.cwd(), test.module.moduleId),
+      name: test.fullName,
+      state: result.state,
+      note,
+      milliseconds: test.diagnostic()?.duration ?? 0
+    })
   }
 
   /** A file that could not be loaded has no tests to report. */
   onTestModuleEnd(module: TestModule): void {
     for (const error of module.errors()) {
       const note = `${error.message}\n${error.stack ?? ""}`
-      print({ file: relative(process.cwd(), module.moduleId), name: "(the file itself)", state: "failed", note })
+      print({
+        file: relative(process.cwd(), module.moduleId),
+        name: "(the file itself)",
+        state: "failed",
+        note,
+        milliseconds: 0
+      })
     }
   }
 }
