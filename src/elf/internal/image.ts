@@ -221,14 +221,10 @@ const tableView = (image: Image, table: Table): Result.Result<DataView, ElfError
   return image.view(field, offset, count * entrySize)
 }
 
-interface RawSection extends Section {
-  readonly nameOffset: number
-}
-
-const decodeSection = (view: DataView, index: number, at: number, little: boolean): RawSection => ({
+/** A section without its name, which is in another one. */
+const decodeSection = (view: DataView, index: number, at: number, little: boolean): Section => ({
   index,
   name: "",
-  nameOffset: view.getUint32(at, little),
   type: view.getUint32(at + 4, little),
   flags: wide(view, at + 8, little),
   address: view.getBigUint64(at + 16, little),
@@ -265,12 +261,13 @@ const readSections = (image: Image, header: DataView): Result.Result<ReadonlyArr
     const names = nameIndex === elf.SHN_XINDEX ? first.link : nameIndex
     const view = yield* tableView(image, { field, offset, count, entrySize, least })
     const raw = Array.from({ length: count }, (_, index) => decodeSection(view, index, index * entrySize, little))
-    if (names === elf.SHN_UNDEF) return raw.map(({ nameOffset: _, ...section }) => section)
+    if (names === elf.SHN_UNDEF) return raw
     const table = raw[names]
     if (table === undefined) return yield* Result.fail(problem("section names", `a section below ${count}`, names))
     const strings = new Strings(yield* image.bytes("section names", table.offset, table.size))
     const sections: Array<Section> = []
-    for (const { nameOffset, ...section } of raw) {
+    for (const section of raw) {
+      const nameOffset = view.getUint32(section.index * entrySize, little)
       const name = strings.at(nameOffset)
       if (name === undefined && section.type !== elf.SHT_NULL) {
         return yield* Result.fail(
