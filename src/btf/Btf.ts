@@ -24,7 +24,7 @@
 import type * as Result from "effect/Result"
 import { blobOf, type Btf } from "./internal/blob.ts"
 import type { BtfError } from "./internal/error.ts"
-import { parseBytes } from "./internal/parse.ts"
+import { parseBytes, parseInParts } from "./internal/parse.ts"
 
 export type { Btf } from "./internal/blob.ts"
 export { encode } from "./internal/encode.ts"
@@ -40,7 +40,11 @@ export * from "./internal/query.ts"
  * describes it: then it is `Opaque`.
  */
 export const parse = (bytes: Uint8Array, options?: { readonly base?: Btf }): Result.Result<Btf, BtfError> =>
-  parseBytes(bytes, options?.base === undefined ? undefined : blobOf(options.base), false)
+  parseBytes(bytes, options?.base === undefined ? undefined : blobOf(options.base))
 
-/** @internal As `parse`, for what the running kernel holds: it has checked all names in it before it used them. */
-export const parseChecked = (bytes: Uint8Array): Result.Result<Btf, BtfError> => parseBytes(bytes, undefined, true)
+/**
+ * @internal As `parse`, for what the running kernel holds, which has checked all names in it before it used them. In parts of
+ * 2 ms at most: the last gives the result.
+ */
+export const parseChecked = (bytes: Uint8Array): Generator<void, Result.Result<Btf, BtfError>> =>
+  parseInParts(bytes, undefined, true)

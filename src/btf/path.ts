@@ -79,35 +79,50 @@ interface Entry {
 
 const isComposite = (kind: number): boolean => kind === KIND.Struct || kind === KIND.Union
 
+/** The name of what has none. */
+const unnamed: Wanted = { bytes: Uint8Array.of(0), length: 0, hash: 0 }
+
+interface Frame {
+  readonly owner: Blob
+  readonly flag: boolean
+  readonly base: number
+  readonly end: number
+  at: number
+}
+
+const frameOf = (owner: Blob, id: number, base: number): Frame => {
+  const at = owner.at(id)
+  const info = owner.word(at + 1)
+  return { owner, flag: infoFlag(info), base, at: at + 3, end: at + 3 + infoVlen(info) * 3 }
+}
+
 /**
- * A member by name, in the order of C: each anonymous struct or union is looked through where it stands. Each is looked
- * through once, so this ends in BTF that is circular, and takes no longer than to read it.
+ * The members of a struct in the order of C: each anonymous struct or union is looked through where it stands. `visit` is
+ * given the members of a name, or all that have one, and says whether to stop. Each type is looked through once, so this ends
+ * in BTF that is circular, and takes no longer than to read it.
  */
-const findEntry = (owner: Blob, id: number, wanted: Wanted): Entry | undefined => {
-  interface Frame {
-    readonly owner: Blob
-    readonly flag: boolean
-    readonly base: number
-    readonly end: number
-    at: number
-  }
-  const enter = (blob: Blob, own: number, base: number): Frame => {
-    const at = blob.at(own)
-    const info = blob.word(at + 1)
-    return { owner: blob, flag: infoFlag(info), base, at: at + 3, end: at + 3 + infoVlen(info) * 3 }
-  }
+const visitMembers = (
+  owner: Blob,
+  id: number,
+  wanted: Wanted | undefined,
+  visit: (frame: Frame, at: number) => boolean
+): void => {
   let seen: Set<number> | undefined
-  const stack: Array<Frame> = [enter(owner, id, 0)]
+  const stack: Array<Frame> = [frameOf(owner, id, 0)]
   while (stack.length > 0) {
     const frame = stack.at(-1)!
     const { base, flag, owner: blob } = frame
-    const at = blob.scan(frame.at, frame.end, wanted)
+    const at = wanted === undefined ? frame.at : blob.scan(frame.at, frame.end, wanted)
     if (at >= frame.end) {
       stack.pop()
       continue
     }
-    if (blob.isNamed(blob.unsigned(at), wanted)) return { owner: blob, at, flag, base }
     frame.at = at + 3
+    const name = blob.unsigned(at)
+    if (wanted === undefined ? !blob.isNamed(name, unnamed) : blob.isNamed(name, wanted)) {
+      if (visit(frame, at)) return
+      continue
+    }
     const inner = target(blob, blob.unsigned(at + 1))
     if (Result.isFailure(inner)) continue
     const { id: innerId, owner: innerOwner } = inner.success
@@ -115,9 +130,63 @@ const findEntry = (owner: Blob, id: number, wanted: Wanted): Entry | undefined =
     if (!isComposite(innerOwner.kind(innerId)) || seen.has(innerId)) continue
     seen.add(innerId)
     const place = blob.unsigned(at + 2)
-    stack.push(enter(innerOwner, innerId, base + (flag ? place & 0xffffff : place)))
+    stack.push(frameOf(innerOwner, innerId, base + (flag ? place & 0xffffff : place)))
   }
-  return undefined
+}
+
+/** Structs that were asked for a member, and the members of those that were asked more often, by the hashes of their names. */
+interface Asked {
+  readonly structs: Map<number, Map<number, Entry> | null>
+  /** How many members are indexed. */
+  count: number
+}
+
+/** The most members that are indexed at a time, some 100 bytes each. */
+const MOST_INDEXED = 16_384
+
+const asked = (blob: Blob): Asked => {
+  const known = blob.memo.get(asked)
+  if (known !== undefined) return known as Asked
+  const made: Asked = { structs: new Map(), count: 0 }
+  blob.memo.set(asked, made)
+  return made
+}
+
+/** The members of a struct by the hashes of their names; of two with one hash, the first. */
+const indexMembers = (owner: Blob, id: number): Map<number, Entry> => {
+  const entries = new Map<number, Entry>()
+  visitMembers(owner, id, undefined, ({ base, flag, owner: blob }, at) => {
+    const hash = blob.hashAt(blob.unsigned(at))
+    if (!entries.has(hash)) entries.set(hash, { owner: blob, at, flag, base })
+    return entries.size >= MOST_INDEXED
+  })
+  return entries
+}
+
+/** A member by name, in the order of C. A struct's members are indexed when it is asked for a second one. */
+const findEntry = (owner: Blob, id: number, wanted: Wanted): Entry | undefined => {
+  const all = asked(owner)
+  let index = all.structs.get(id)
+  if (index === undefined) {
+    if (all.structs.size >= MOST_INDEXED) all.structs.clear()
+    all.structs.set(id, null)
+  } else if (index === null) {
+    index = indexMembers(owner, id)
+    all.count += index.size
+    if (all.count > MOST_INDEXED) {
+      all.structs.clear()
+      all.count = index.size
+    }
+    all.structs.set(id, index)
+  }
+  const known = index?.get(wanted.hash)
+  if (known !== undefined && known.owner.isNamed(known.owner.unsigned(known.at), wanted)) return known
+  let found: Entry | undefined
+  visitMembers(owner, id, wanted, ({ base, flag, owner: blob }, at) => {
+    found = { owner: blob, at, flag, base }
+    return true
+  })
+  return found
 }
 
 /** The names of a struct's members and of those of its anonymous ones, for suggestions: at most a thousand. */

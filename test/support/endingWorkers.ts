@@ -11,6 +11,7 @@ import {
   Asm,
   HashMap,
   Kernel,
+  KernelBtf,
   Layout,
   Program,
   ProgramSpec,
@@ -40,7 +41,7 @@ const left = (): Left => ({
       return []
     }
   }),
-  mappings: readFileSync("/proc/self/maps", "utf8").split("\n").filter((line) => line.includes("bpf"))
+  mappings: readFileSync("/proc/self/maps", "utf8").split("\n").filter((line) => /bpf|kernel\/btf/.test(line))
 })
 
 const writing = ProgramSpec.make({
@@ -59,6 +60,9 @@ const writing = ProgramSpec.make({
   ]
 })
 
+/** Never collected: the mapping of what is in it must go with the worker. */
+const held: Array<unknown> = []
+
 const ready = (): void => parentPort!.postMessage("ready")
 
 const hold = ({ activity }: Job) =>
@@ -70,6 +74,7 @@ const hold = ({ activity }: Job) =>
     const view = yield* ArrayMap.view(counts)
     view.set(3, 4n)
     const program = yield* Program.load(writing, { maps: { events } })
+    held.push(yield* KernelBtf.load)
     const produce = Program.testRun(program, { data: new Uint8Array(64), repeat: 20 })
     if (activity === "reader") {
       yield* RingBuffer.make(events)

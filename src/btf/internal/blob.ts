@@ -29,6 +29,21 @@ export interface NameIndex {
   readonly links: Uint32Array
 }
 
+/** How many records are indexed by name at a time, once parsing is done. */
+const INDEXED_AT_ONCE = 8192
+/** Words that may be the offset of a name are looked at one by one up to so many, and beyond it the index is finished. */
+const MOST_PLACES = 64
+
+/** A name that can be read at more offsets than this is not looked for so: each is a search through all words. */
+const MOST_NAMES = 24
+
+/** The names of records that are no data, indexed as far as `next`. */
+interface GrowingIndex extends NameIndex {
+  /** The last link that is used. */
+  last: number
+  next: number
+}
+
 /** What parsing has found. */
 export interface Parts {
   readonly words: Int32Array
@@ -50,7 +65,7 @@ export class Blob implements Btf {
   readonly base: Blob | undefined
   // Private for real: the bytes may be a mapping, which must not outlive this.
   readonly #parts: Parts
-  #otherNames: NameIndex | undefined
+  #others: GrowingIndex | undefined
   /** What queries keep for the next time, by what they are. */
   readonly memo = new Map<unknown, unknown>()
 
@@ -145,7 +160,7 @@ export class Blob implements Btf {
     const { dataNames } = this.#parts
     const before = found.length
     if (kind === undefined || isData(kind)) this.#search(found, dataNames, wanted, kind)
-    if (kind === undefined || !isData(kind)) this.#search(found, this.#otherNames ??= this.#indexOthers(), wanted, kind)
+    if (kind === undefined || !isData(kind)) this.#searchOthers(found, wanted, kind)
     // Chains run from the last id to the first.
     if (found.length - before > 1) found.splice(before, found.length, ...found.slice(before).toSorted((a, b) => a - b))
   }
@@ -166,13 +181,34 @@ export class Blob implements Btf {
     }
   }
 
-  #indexOthers(): NameIndex {
+  /**
+   * The names of functions, variables and the like are most of a kernel's, and indexing them takes longer than a question may.
+   * So each question indexes some more of them, and the engine's own search looks through the rest.
+   */
+  #searchOthers(found: Array<number>, wanted: Wanted, kind: number | undefined): void {
+    const { offsets } = this.#parts
+    const others = this.#others ??= {
+      heads: new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(2, offsets.length)))),
+      links: new Uint32Array(2 * (offsets.length + 1)),
+      last: 0,
+      next: 0
+    }
+    this.#indexOthers(others, INDEXED_AT_ONCE)
+    if (others.next < offsets.length) {
+      const rest = this.placesOf(wanted, offsets[others.next]!)
+      if (rest === undefined) this.#indexOthers(others, offsets.length)
+      else for (const at of rest) this.#addPlace(found, at, kind)
+    }
+    this.#search(found, others, wanted, kind)
+  }
+
+  #indexOthers(others: GrowingIndex, count: number): void {
     const { offsets, words } = this.#parts
-    const heads = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(2, offsets.length))))
-    const links = new Uint32Array(2 * (offsets.length + 1))
+    const { heads, links } = others
     const mask = heads.length - 1
-    let last = 0
-    for (let i = 0; i < offsets.length; i++) {
+    const end = Math.min(offsets.length, others.next + count)
+    let { last } = others
+    for (let i = others.next; i < end; i++) {
       const at = offsets[i]!
       const name = words[at]!
       if (name === 0 || isData(infoKind(words[at + 1]!))) continue
@@ -181,7 +217,56 @@ export class Blob implements Btf {
       links[last * 2 + 1] = i + 1
       heads[bucket] = last
     }
-    return { heads, links: links.slice(0, 2 * (last + 1)) }
+    others.last = last
+    others.next = end
+  }
+
+  /** Adds the id of the record that begins at a word, if one does, and is of the kind and no data. */
+  #addPlace(found: Array<number>, at: number, kind: number | undefined): void {
+    const { offsets, words } = this.#parts
+    const index = this.indexOf(at)
+    if (offsets[index] !== at) return
+    const own = infoKind(words[at + 1]!)
+    if (!isData(own) && (kind === undefined || kind === own)) found.push(this.firstId + index)
+  }
+
+  /** The index of the record that a word belongs to. */
+  indexOf(at: number): number {
+    const { offsets } = this.#parts
+    let low = 0
+    let high = offsets.length - 1
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (offsets[middle]! <= at) low = middle
+      else high = middle - 1
+    }
+    return low
+  }
+
+  /**
+   * The words, from one on, that may be the offset of this name, since they have its number. `undefined` where there are too
+   * many to look at each.
+   */
+  placesOf(wanted: Wanted, from: number): ReadonlyArray<number> | undefined {
+    const { words } = this.#parts
+    const names = this.#offsetsOf(wanted)
+    if (names === undefined) return undefined
+    const found: Array<number> = []
+    for (const name of names) {
+      for (let at = words.indexOf(name | 0, from); at >= 0; at = words.indexOf(name | 0, at + 1)) {
+        if (found.length === MOST_PLACES) return undefined
+        found.push(at)
+      }
+    }
+    return found
+  }
+
+  #offsetsOf(wanted: Wanted): ReadonlyArray<number> | undefined {
+    const inherited = this.base === undefined ? [] : this.base.#offsetsOf(wanted)
+    const own = this.#parts.strings.offsetsOf(wanted, MOST_NAMES)
+    return inherited === undefined || own === undefined || inherited.length + own.length > MOST_NAMES
+      ? undefined
+      : [...inherited, ...own.map((offset) => offset + this.stringsStart)]
   }
 
   /** Texts in the string section that hold these letters. */

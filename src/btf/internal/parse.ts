@@ -2,7 +2,7 @@
 // and which types there are: a kernel has over 100,000 types, and most are never asked for.
 import * as Result from "effect/Result"
 import { tags } from "../BtfType.ts"
-import { Blob, type NameIndex } from "./blob.ts"
+import { Blob } from "./blob.ts"
 import { type BtfError, problem } from "./error.ts"
 import {
   BTF_MAGIC,
@@ -100,37 +100,55 @@ const whyNot = (
   return problem(`type ${id} name`, `an offset below ${stringsEnd}`, words[at]! >>> 0)
 }
 
+/** How many records are indexed at a time: some 2 ms before V8 has compiled the loop, and 0.1 after that. */
+const PART = 4096
+
+/** How far the index of records has come. */
 interface Indexed {
   readonly offsets: Uint32Array
-  readonly dataNames: NameIndex
-  /** The word at which the loop stopped: the end, or a wrong record. */
-  readonly at: number
+  readonly heads: Uint32Array
+  readonly links: Uint32Array
+  /** The word at which the loop stopped: the end of a part, the end, or a wrong record. */
+  at: number
+  /** Records found, and links used. */
+  count: number
+  last: number
 }
 
-/**
- * The offset of every record, after a check that each has a known kind and a name and lies wholly inside the section, and
- * the names of data types. One loop with nothing but numbers: it runs before V8 has compiled it.
- */
-const indexRecords = (
-  words: Int32Array,
-  shapes: Int32Array,
-  strings: Strings,
-  base: Blob | undefined,
-  stringsEnd: number
-): Indexed => {
+const startIndex = (words: Int32Array): Indexed => {
   const end = words.length
   // Memory of zeros that is never touched costs nothing, so there is room for the most records that can be.
   const most = Math.floor(end / TYPE_WORDS)
-  const offsets = new Uint32Array(most)
-  const links = new Uint32Array(2 * (most + 1))
-  const heads = new Uint32Array(2 ** Math.max(1, Math.ceil(Math.log2(Math.max(2, end))) - 5))
+  return {
+    offsets: new Uint32Array(most),
+    links: new Uint32Array(2 * (most + 1)),
+    heads: new Uint32Array(2 ** Math.max(1, Math.ceil(Math.log2(Math.max(2, end))) - 5)),
+    at: 0,
+    count: 0,
+    last: 0
+  }
+}
+
+/**
+ * The offsets of the next records, after a check that each has a known kind and a name and lies wholly inside the section,
+ * and the names of data types. One loop with nothing but numbers: it runs before V8 has compiled it. Gives whether it came as
+ * far as it should.
+ */
+const indexRecords = (
+  indexed: Indexed,
+  words: Int32Array,
+  shapes: Int32Array,
+  bytes: Uint8Array,
+  base: Blob | undefined,
+  stringsEnd: number
+): boolean => {
+  const { heads, links, offsets } = indexed
+  const end = words.length
   const mask = heads.length - 1
   const stringsStart = base?.stringsEnd ?? 0
-  const { bytes } = strings
-  let at = 0
-  let count = 0
-  let last = 0
-  while (at + TYPE_WORDS <= end) {
+  let { at, count, last } = indexed
+  const most = count + PART
+  while (count < most && at + TYPE_WORDS <= end) {
     const name = words[at]! >>> 0
     const info = words[at + 1]!
     const shape = shapes[(info >>> 24) & 0x7f]!
@@ -146,7 +164,10 @@ const indexRecords = (
     }
     at = after
   }
-  return { offsets: offsets.subarray(0, count), dataNames: { heads, links: links.slice(0, 2 * (last + 1)) }, at }
+  indexed.at = at
+  indexed.count = count
+  indexed.last = last
+  return count === most
 }
 
 /** The first entry whose name lies outside of the string section. */
@@ -184,28 +205,49 @@ const wordsOf = (bytes: Uint8Array): Int32Array => {
     : new Int32Array(bytes.slice(0, length * 4).buffer, 0, length)
 }
 
-/** `Btf.parse`. `isChecked` says that the kernel has looked at the names of entries already. */
-export const parseBytes = (
+/**
+ * `Btf.parse`, which whoever drives it may leave for a while at each step. `isChecked` says that the kernel has looked at the
+ * names of entries already.
+ */
+export function* parseInParts(
   bytes: Uint8Array,
   base: Blob | undefined,
   isChecked: boolean
-): Result.Result<Blob, BtfError> =>
-  Result.gen(function*() {
-    const header = yield* parseHeader(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength))
-    const { shapes } = header
-    const strings = yield* parseStrings(bytes.subarray(header.stringStart, header.stringEnd), base !== undefined)
-    const stringsEnd = (base?.stringsEnd ?? 0) + strings.bytes.length
-    const types = bytes.subarray(header.typeStart, header.typeEnd)
-    const words = wordsOf(types)
-    const firstId = base === undefined ? 1 : base.lastId + 1
-    const { at, dataNames, offsets } = indexRecords(words, shapes, strings, base, stringsEnd)
-    if (at * 4 !== types.length) {
-      return yield* Result.fail(whyNot(words, types.length, shapes, at, firstId + offsets.length, stringsEnd))
-    }
-    if (firstId + offsets.length - 1 > BTF_MAX_TYPE) {
-      return yield* Result.fail(problem("type section", `at most ${BTF_MAX_TYPE} types`, firstId + offsets.length - 1))
-    }
-    const wrong = isChecked ? undefined : wrongEntry(words, offsets, shapes, firstId, stringsEnd)
-    if (wrong !== undefined) return yield* Result.fail(wrong)
-    return new Blob({ words, offsets, shapes, strings, dataNames, base })
-  })
+): Generator<void, Result.Result<Blob, BtfError>> {
+  const header = parseHeader(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  if (Result.isFailure(header)) return Result.fail(header.failure)
+  const { shapes, stringEnd, stringStart, typeEnd, typeStart } = header.success
+  const parsed = parseStrings(bytes.subarray(stringStart, stringEnd), base !== undefined)
+  if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
+  const strings = parsed.success
+  const stringsEnd = (base?.stringsEnd ?? 0) + strings.bytes.length
+  const types = bytes.subarray(typeStart, typeEnd)
+  const words = wordsOf(types)
+  const firstId = base === undefined ? 1 : base.lastId + 1
+  const indexed = startIndex(words)
+  while (indexRecords(indexed, words, shapes, strings.bytes, base, stringsEnd)) yield
+  const { at, count, heads, last, links } = indexed
+  if (at * 4 !== types.length) {
+    return Result.fail(whyNot(words, types.length, shapes, at, firstId + count, stringsEnd))
+  }
+  if (firstId + count - 1 > BTF_MAX_TYPE) {
+    return Result.fail(problem("type section", `at most ${BTF_MAX_TYPE} types`, firstId + count - 1))
+  }
+  const offsets = indexed.offsets.subarray(0, count)
+  const wrong = isChecked ? undefined : wrongEntry(words, offsets, shapes, firstId, stringsEnd)
+  if (wrong !== undefined) return Result.fail(wrong)
+  const dataNames = { heads, links: links.slice(0, 2 * (last + 1)) }
+  return Result.succeed(new Blob({ words, offsets, shapes, strings, dataNames, base }))
+}
+
+/** `Btf.parse`, at once. */
+export const parseBytes = (
+  bytes: Uint8Array,
+  base: Blob | undefined
+): Result.Result<Blob, BtfError> => {
+  const parts = parseInParts(bytes, base, false)
+  for (;;) {
+    const part = parts.next()
+    if (part.done === true) return part.value
+  }
+}

@@ -12,7 +12,7 @@ import { type BtfError, problem } from "./error.ts"
 import { infoFlag, infoKind, infoVlen, KIND, kindOf } from "./format.ts"
 import { declare } from "./print.ts"
 import { resolve as resolveType, sizeOf as sizeOfType } from "./resolve.ts"
-import { want } from "./strings.ts"
+import { want, type Wanted } from "./strings.ts"
 
 /** True if the value is parsed BTF. */
 export const isBtf = (u: unknown): u is Btf => typeof u === "object" && u !== null && TypeId in u
@@ -302,15 +302,42 @@ export interface Enumerator {
   readonly value: number | bigint
 }
 
-function* entriesOf(blob: Blob): Generator<readonly [id: number, entry: number, kind: number, flag: boolean]> {
+interface EnumEntry {
+  readonly id: number
+  /** The word at which the entry begins. */
+  readonly at: number
+  readonly kind: number
+  readonly flag: boolean
+}
+
+function* entriesOf(blob: Blob): Generator<EnumEntry> {
   for (let id = blob.firstId; id <= blob.lastId; id++) {
     const at = blob.at(id)
     const info = blob.word(at + 1)
     const kind = infoKind(info)
     if (kind !== KIND.Enum && kind !== KIND.Enum64) continue
     const each = kind === KIND.Enum ? 2 : 3
-    for (let i = 0; i < infoVlen(info); i++) yield [id, at + 3 + i * each, kind, infoFlag(info)]
+    for (let i = 0; i < infoVlen(info); i++) yield { id, at: at + 3 + i * each, kind, flag: infoFlag(info) }
   }
+}
+
+/** The entry of an enum that begins at a word, if one does. */
+const entryAt = (blob: Blob, at: number): EnumEntry | undefined => {
+  const id = blob.firstId + blob.indexOf(at)
+  const record = blob.at(id)
+  const info = blob.word(record + 1)
+  const kind = infoKind(info)
+  if (kind !== KIND.Enum && kind !== KIND.Enum64) return undefined
+  const before = at - record - 3
+  return before >= 0 && before % (kind === KIND.Enum ? 2 : 3) === 0 ? { id, at, kind, flag: infoFlag(info) } : undefined
+}
+
+/** The entries of a name, in order. */
+const entriesNamed = (blob: Blob, wanted: Wanted): ReadonlyArray<EnumEntry> => {
+  const places = blob.placesOf(wanted, 0)
+  return places === undefined
+    ? [...entriesOf(blob)].filter(({ at }) => blob.isNamed(blob.unsigned(at), wanted))
+    : places.toSorted((a, b) => a - b).flatMap((at) => entryAt(blob, at) ?? [])
 }
 
 /** Every enumerator of a name, of named and anonymous enums, in ascending order of the enums' ids. */
@@ -321,11 +348,9 @@ export const enumerators: {
   const blob = blobOf(btf)
   const found = blob.base === undefined ? [] : [...enumerators(blob.base, name)]
   if (name === "" || name.includes("\0")) return found
-  const wanted = want(name)
-  for (const [id, entry, kind, flag] of entriesOf(blob)) {
-    if (!blob.isNamed(blob.unsigned(entry), wanted)) continue
-    const narrow = flag ? blob.word(entry + 1) : blob.unsigned(entry + 1)
-    found.push({ enum: id, name, value: kind === KIND.Enum ? narrow : wideValue(blob, entry, flag) })
+  for (const { at, flag, id, kind } of entriesNamed(blob, want(name))) {
+    const narrow = flag ? blob.word(at + 1) : blob.unsigned(at + 1)
+    found.push({ enum: id, name, value: kind === KIND.Enum ? narrow : wideValue(blob, at, flag) })
   }
   return found
 })
@@ -333,7 +358,7 @@ export const enumerators: {
 const enumeratorNames = (btf: Btf): ReadonlySet<string> => {
   const names = new Set<string>()
   for (let blob: Blob | undefined = blobOf(btf); blob !== undefined; blob = blob.base) {
-    for (const [, entry] of entriesOf(blob)) names.add(blob.string(blob.unsigned(entry)))
+    for (const { at } of entriesOf(blob)) names.add(blob.string(blob.unsigned(at)))
   }
   return names
 }
@@ -346,6 +371,9 @@ export const enumerator: {
   (name: string): (btf: Btf) => Result.Result<Enumerator, BtfError>
   (btf: Btf, name: string): Result.Result<Enumerator, BtfError>
 } = dual(2, (btf: Btf, name: string): Result.Result<Enumerator, BtfError> => {
+  const kept = remembered(blobOf(btf), enumerator) as Map<string, Result.Result<Enumerator, BtfError>>
+  const known = kept.get(name)
+  if (known !== undefined) return known
   const found = enumerators(btf, name)
   const [first] = found
   if (first === undefined) {
@@ -354,13 +382,13 @@ export const enumerator: {
     )
   }
   const other = found.find(({ value }) => BigInt(value) !== BigInt(first.value))
-  return other === undefined
-    ? Result.succeed(first)
-    : Result.fail(problem(
-      "lookup",
-      `one value of ${name}`,
-      `${first.value} in type ${first.enum} and ${other.value} in type ${other.enum}`
-    ))
+  if (other !== undefined) {
+    const actual = `${first.value} in type ${first.enum} and ${other.value} in type ${other.enum}`
+    return Result.fail(problem("lookup", `one value of ${name}`, actual))
+  }
+  const only = Result.succeed(first)
+  keepAt(kept, name, only)
+  return only
 })
 
 const tagIndex = (blob: Blob): ReadonlyMap<number, ReadonlyArray<number>> => {

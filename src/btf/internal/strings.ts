@@ -143,6 +143,20 @@ export class Strings {
     return { start, end, text, indices }
   }
 
+  /**
+   * Every offset at which this name can be read, as names may end alike in the section; `undefined` where there are more than
+   * `most`. A search of the engine's own: far faster than a look at each name.
+   */
+  offsetsOf(wanted: Wanted, most: number): Array<number> | undefined {
+    const text = wanted.bytes.subarray(0, wanted.length + 1)
+    const found: Array<number> = []
+    for (let at = this.buffer.indexOf(text); at >= 0; at = this.buffer.indexOf(text, at + 1)) {
+      if (found.length === most) return undefined
+      found.push(at)
+    }
+    return found
+  }
+
   /** The offsets at which names end that hold these bytes; in the order of the section. */
   *namesWith(part: string): Generator<string> {
     for (let at = this.buffer.indexOf(part, 0, "latin1"); at >= 0; at = this.buffer.indexOf(part, at, "latin1")) {

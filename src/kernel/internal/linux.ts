@@ -73,19 +73,24 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
   const { MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } = mman
   const thread = makeThread(koffi, libc, result)
 
-  const acquire = (length: number, protection: number, flags: number, fd: number, offset: number) => {
+  const acquirePages = (length: number, protection: number, flags: number, fd: number, offset: number) => {
     const reserved = thread.reserve(length)
     if (reserved !== undefined) {
-      const { address, owner } = reserved
-      const mapped = mapMemory(address, length, protection, flags | MAP_FIXED, fd, offset)
-      if (mapped >= 0) return new LinuxMemory(address, length, koffi.view(address, length), owner)
+      const mapped = mapMemory(reserved.address, length, protection, flags | MAP_FIXED, fd, offset)
+      if (mapped >= 0) return reserved
       // Older kernels take away what was there and then fail: the owner's pages are put back where there are none.
       const anonymous = MAP_FIXED_NOREPLACE | MAP_PRIVATE | MAP_ANONYMOUS
-      mapMemory(address, length, PROT_READ | PROT_WRITE, anonymous, -1, 0)
+      mapMemory(reserved.address, length, PROT_READ | PROT_WRITE, anonymous, -1, 0)
     }
     // Nor may every address be chosen: an arena lies within 4 GiB.
     const address = mapMemory(0, length, protection, flags, fd, offset)
-    return address < 0 ? address : new LinuxMemory(address, length, koffi.view(address, length), undefined)
+    return address < 0 ? address : { address, owner: undefined }
+  }
+
+  const acquire = (length: number, protection: number, flags: number, fd: number, offset: number) => {
+    const pages = acquirePages(length, protection, flags, fd, offset)
+    if (typeof pages === "number") return pages
+    return new LinuxMemory(pages.address, length, koffi.view(pages.address, length), pages.owner)
   }
 
   const giveBack = (memory: LinuxMemory): number => {
@@ -121,8 +126,11 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
   }
 
   const mapFile = makeMapFile({
-    map: (length, protection, flags, fd) => mapMemory(0, length, protection, flags, fd, 0),
-    unmap: (address, length) => void libc.munmap(address, length),
+    map: (length, fd) => acquirePages(length, PROT_READ, MAP_PRIVATE, fd, 0),
+    unmap: ({ address, owner }, length) => {
+      if (owner === undefined) libc.munmap(address, length)
+      else mapMemory(address, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    },
     view: (address, length) => koffi.view(address, length)
   })
 

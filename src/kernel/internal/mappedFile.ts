@@ -1,12 +1,16 @@
 // Files whose content is the same as long as the kernel runs, mapped in place of read: sysfs hands out a page a call, and
 // fresh memory costs more than the copy.
 import { closeSync, fstatSync, openSync } from "node:fs"
-import { mman } from "../../abi/os.ts"
+import type { Reserved } from "./thread.ts"
 
-/** Maps and unmaps memory; the address, or `-errno`. */
+/** Pages of the process, or of the thread that owns them. */
+export type Pages = Omit<Reserved, "owner"> & { readonly owner: object | undefined }
+
+/** Maps files, to be read only, and unmaps them. */
 export interface Mapper {
-  readonly map: (length: number, protection: number, flags: number, fd: number) => number
-  readonly unmap: (address: number, length: number) => void
+  /** `-errno` where it cannot be mapped. */
+  readonly map: (length: number, fd: number) => Pages | number
+  readonly unmap: (pages: Pages, length: number) => void
   readonly view: (address: number, length: number) => ArrayBuffer
 }
 
@@ -32,10 +36,10 @@ export const makeMapFile = (mapper: Mapper): (path: string) => Uint8Array | unde
     try {
       const length = fstatSync(fd).size
       if (length === 0) return undefined
-      const address = mapper.map(length, mman.PROT_READ, mman.MAP_PRIVATE, fd)
-      if (address < 0) return undefined // before 6.16 they cannot be mapped
-      const buffer = mapper.view(address, length)
-      mappings.register(buffer, () => mapper.unmap(address, length))
+      const pages = mapper.map(length, fd)
+      if (typeof pages === "number") return undefined // before 6.16 they cannot be mapped
+      const buffer = mapper.view(pages.address, length)
+      mappings.register(buffer, () => mapper.unmap(pages, length))
       return new Uint8Array(buffer)
     } finally {
       closeSync(fd)
