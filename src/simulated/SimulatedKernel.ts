@@ -21,7 +21,8 @@
  *
  * **Hooks.** `fire` lets a tracepoint report an event; `happen` does so for raw tracepoints, functions, probes, XDP, tcx,
  * socket filters and cgroups, and gives what the hook answers. Programs attach through links, perf events and
- * BPF_PROG_ATTACH; for probes and socket filters, whose descriptors have no simulation, `happen` takes the program.
+ * BPF_PROG_ATTACH, in the order that its flags ask for, and BPF_PROG_QUERY tells it; programs of a cgroup run before those
+ * of the cgroups above it. For probes and socket filters, whose descriptors have no simulation, `happen` takes the program.
  * Test runs are there for packet programs, raw tracepoints and `syscall` programs.
  *
  * What it lacks fails when it is asked for, and never silently: kernel functions (kfuncs), struct_ops, iterators over

@@ -21,6 +21,7 @@ import {
 } from "../support/comparison/compare.ts"
 import { HelperBench, helperCalls } from "../support/comparison/helperCalls.ts"
 import { loadArguments, LoadBench } from "../support/comparison/loadArguments.ts"
+import { OrderBench, orders } from "../support/comparison/order.ts"
 import { openBoth, type Opened } from "../support/comparison/sides.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
 
@@ -64,6 +65,12 @@ const rows: ReadonlyArray<RowOf<any>> = [
     open: ({ btf, extras, kernel }) => new AttachBench(kernel, btf, extras()),
     cases: attachments,
     every: 40
+  }),
+  row({
+    name: "order of attachments",
+    open: ({ cgroups, kernel }) => new OrderBench(kernel, cgroups),
+    cases: orders,
+    every: 20
   })
 ]
 

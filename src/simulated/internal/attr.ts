@@ -9,7 +9,7 @@ export const ATTR_SIZE = bpf_attr_prog_load.size
 export class Attr {
   readonly bytes = new Uint8Array(ATTR_SIZE)
   private readonly view = viewOf(this.bytes)
-  private answers = 0
+  private readonly answers: Array<{ readonly offset: number; readonly size: number }> = []
   constructor(bytes: Uint8Array) {
     this.bytes.set(bytes.subarray(0, ATTR_SIZE))
   }
@@ -31,17 +31,21 @@ export class Attr {
     for (let i = offset + size; i < ATTR_SIZE; i++) if (this.bytes[i] !== 0) return false
     return true
   }
-  set({ offset }: { readonly offset: number }, value: number): void {
-    this.view.setUint32(offset, value, true)
+  set({ offset, size }: { readonly offset: number; readonly size: number }, value: number): void {
+    if (size === 8) this.view.setBigUint64(offset, BigInt(value), true)
+    else this.view.setUint32(offset, value, true)
   }
   /** As `set`, for what the kernel writes (put_user) though the caller passed a smaller size. */
   answer(field: { readonly offset: number; readonly size: number }, value: number): void {
     this.set(field, value)
-    this.answers = Math.max(this.answers, field.offset + field.size)
+    this.answers.push(field)
   }
   /** Copies what was written back into the caller's memory, of which it passed the first `size` bytes. */
   writeBack(memory: Uint8Array, size: number): void {
-    memory.set(this.bytes.subarray(0, Math.min(Math.max(size, this.answers), memory.length)))
+    memory.set(this.bytes.subarray(0, Math.min(size, memory.length)))
+    for (const { offset, size } of this.answers) {
+      if (offset + size <= memory.length) memory.set(this.bytes.subarray(offset, offset + size), offset)
+    }
   }
   text({ offset, size }: { readonly offset: number; readonly size: number }): string {
     const bytes = this.bytes.subarray(offset, offset + size)

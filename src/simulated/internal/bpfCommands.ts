@@ -12,14 +12,9 @@ import { AccessFault } from "./memory.ts"
 import { bindMap, byId, get, loadBtf, nextId, pin } from "./objectCommands.ts"
 import { loadProgram } from "./programCommands.ts"
 import { testRun } from "./testRun.ts"
-import {
-  attachProgram,
-  createLink,
-  detachLink,
-  detachProgram,
-  openRawTracepoint,
-  updateLink
-} from "./hooks/commands.ts"
+import { attachProgram, detachProgram } from "./hooks/attaching.ts"
+import { createLink, detachLink, openRawTracepoint, updateLink } from "./hooks/links.ts"
+import { queryPrograms } from "./hooks/query.ts"
 import type { KernelState } from "./kernelState.ts"
 
 /** A program that was loaded calls only programs of its type: its maps of programs must agree (bpf_check_tail_call). */
@@ -65,6 +60,8 @@ const dispatch = (state: KernelState, command: number, attr: Attr): number => {
       return attachProgram(state, attr)
     case bpf_cmd.BPF_PROG_DETACH:
       return detachProgram(state, attr)
+    case bpf_cmd.BPF_PROG_QUERY:
+      return queryPrograms(state, attr)
     case bpf_cmd.BPF_PROG_BIND_MAP:
       return bindMap(state, attr)
     case bpf_cmd.BPF_BTF_LOAD:

@@ -56,6 +56,10 @@ export interface SimulatedSocket extends Lifetime {
 export interface Attachment {
   program: SimulatedProgram
   readonly cookie: bigint
+  /** The link that it is there by, if it is by one. */
+  link?: SimulatedLink | undefined
+  /** In a cgroup: it runs before those that are not so (BPF_F_PREORDER). */
+  readonly isPreordered?: boolean
 }
 
 /** What there is to tell of a link's place. */

@@ -23,6 +23,8 @@ export interface KernelState extends MapHost {
   readonly hasRawTracepoint: (name: string) => boolean
   /** The name of a tracepoint by its number, without category. */
   readonly tracepointName: (id: number) => string
+  /** A cgroup and those above it, the innermost first. */
+  readonly lineage: (cgroup: bigint) => ReadonlyArray<bigint>
   /** The packets that programs are looking at, by the upper half of their context's address. */
   readonly packets: Map<number, Packet>
   /** The helpers that this kernel has. */

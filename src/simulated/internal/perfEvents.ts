@@ -42,9 +42,9 @@ const ioctl = (
   if (event === undefined) return descriptors.any(fd) === undefined ? -errno.EBADF : -errno.ENOTTY
   switch (request) {
     case perf.PERF_EVENT_IOC_SET_BPF: {
-      const program = descriptors.get(argument, "Program")
+      const program = descriptors.any(argument)
       if (program === undefined) return -errno.EBADF
-      if (program.type !== programTypes.tracepoint) return -errno.EINVAL
+      if (program._tag !== "Program" || program.type !== programTypes.tracepoint) return -errno.EINVAL
       if (event.program !== undefined) return -errno.EEXIST
       event.program = program
       objects.retain(program)

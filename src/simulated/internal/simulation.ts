@@ -98,6 +98,7 @@ export class Simulation {
         return name.slice(name.indexOf("/") + 1)
       },
       hasDevice: (ifindex) => [...this.devices.values()].includes(ifindex),
+      lineage: (cgroup) => this.lineage(cgroup),
       newId: () => objects.newId(),
       addMap: (map) => this.mapsByPointer.set(addressOf(map.pointer), map),
       removeMap: (map) => this.mapsByPointer.delete(addressOf(map.pointer)),
@@ -155,6 +156,14 @@ export class Simulation {
     const id = this.cgroups.get(path) ?? BigInt(this.cgroups.size + 2)
     this.cgroups.set(path, id)
     return this.descriptors.open({ _tag: "Cgroup", id, path })
+  }
+
+  /** A cgroup and those of the test's that are above it, the innermost first. */
+  private lineage(cgroup: bigint): ReadonlyArray<bigint> {
+    const path = [...this.cgroups].find(([, id]) => id === cgroup)?.[0] ?? ""
+    const isAbove = (other: string) => path.startsWith(other.endsWith("/") ? other : `${other}/`) && other !== path
+    const above = [...this.cgroups].filter(([other]) => isAbove(other)).toSorted(([a], [b]) => b.length - a.length)
+    return [cgroup, ...above.map(([, id]) => id)]
   }
 
   deviceIndex(name: string): number | undefined {

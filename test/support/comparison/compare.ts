@@ -23,7 +23,7 @@ export interface Compared {
 }
 
 /** FNV-1a: where a case's name falls, the same on every machine. */
-const hash = (text: string): number => {
+export const hash = (text: string): number => {
   let value = 0x811c9dc5
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193)
   return value >>> 0

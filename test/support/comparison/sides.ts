@@ -41,11 +41,15 @@ const ownCgroup = (kernel: Kernel.KernelService) =>
       if (mounted !== 0) throw new Error(`mount: ${mounted}`)
       const group = join(folder, `effect-ebpf-${process.pid}`)
       mkdirSync(group)
-      return { folder, group, fd: openSync(group, "r") }
+      const inner = join(group, "inner")
+      mkdirSync(inner)
+      return { folder, group, inner, fd: openSync(group, "r"), innerFd: openSync(inner, "r") }
     }),
-    ({ fd, folder, group }) =>
+    ({ fd, folder, group, inner, innerFd }) =>
       Effect.sync(() => {
         closeSync(fd)
+        closeSync(innerFd)
+        rmdirSync(inner)
         rmdirSync(group)
         kernel.files.unmount(folder)
         rmdirSync(folder)
@@ -97,10 +101,17 @@ const btfOf = (kernel: Kernel.KernelService): Btf.Btf => {
 /** Functions that kinds of program are made for, which the simulated kernel has if it is told. */
 const functions = ["security_file_open", "bpf_lsm_file_open", "bpf_lsm_socket_post_create", "bpf_iter_task"]
 
+/** Descriptors of a cgroup of the test's own, and of one in it. */
+export interface Cgroups {
+  readonly outer: number
+  readonly inner: number
+}
+
 /** What a comparison has of one kernel. */
 export interface Opened {
   readonly kernel: Kernel.KernelService
   readonly btf: Btf.Btf
+  readonly cgroups: Cgroups
   /** Both as a bench of attachments wants them, which closes them. */
   readonly extras: () => { readonly cgroup: number; readonly perfEvent: number }
 }
@@ -113,11 +124,18 @@ export const openBoth = Effect.gen(function*() {
   const simulated = yield* Layer.build(SimulatedKernel.layer({ functions, possibleCpus: linux.possibleCpus }))
   const simulation = Context.get(simulated, Kernel.Kernel)
   const other = Context.get(simulated, SimulatedKernel.SimulatedKernel)
-  const simulatedGroup = (yield* other.cgroup("/effect-ebpf")).fd
-  const opened = (kernel: Kernel.KernelService, cgroup: number): Opened => ({
+  const simulatedGroups = {
+    outer: (yield* other.cgroup("/effect-ebpf")).fd,
+    inner: (yield* other.cgroup("/effect-ebpf/inner")).fd
+  }
+  const opened = (kernel: Kernel.KernelService, cgroups: Cgroups): Opened => ({
     kernel,
     btf: btfOf(kernel),
-    extras: () => ({ cgroup: kernel.files.dup(cgroup), perfEvent: perfEvent(kernel) })
+    cgroups,
+    extras: () => ({ cgroup: kernel.files.dup(cgroups.outer), perfEvent: perfEvent(kernel) })
   })
-  return { real: opened(linux, group.fd), simulated: opened(simulation, simulatedGroup) }
+  return {
+    real: opened(linux, { outer: group.fd, inner: group.innerFd }),
+    simulated: opened(simulation, simulatedGroups)
+  }
 })

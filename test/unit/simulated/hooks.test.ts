@@ -5,8 +5,9 @@ import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import { expect } from "vitest"
 import { bpf_attach_type, bpf_cmd } from "../../../src/abi/generated/enums.ts"
-import { bpf_attr_link_create, bpf_attr_raw_tracepoint } from "../../../src/abi/generated/structs.ts"
+import { bpf_attr_link_create, bpf_attr_query, bpf_attr_raw_tracepoint } from "../../../src/abi/generated/structs.ts"
 import type { ProgramType } from "../../../src/abi/names.ts"
+import { attachFlags } from "../../../src/abi/os.ts"
 import { ArrayMap, Asm, HashMap, Kernel, Layout, Program, ProgramSpec } from "../../../src/index.ts"
 import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
 import { type FieldValue, fill } from "../../../src/kernel/attribute.ts"
@@ -29,6 +30,17 @@ const link = (values: { readonly [K in keyof typeof bpf_attr_link_create.fields]
       { call: "bpf", command: "BPF_LINK_CREATE" },
       () => kernel.bpf.call(bpf_cmd.BPF_LINK_CREATE, attr, size)
     )
+  })
+
+/** The ids of what is attached, by BPF_PROG_QUERY. */
+const query = (values: { readonly [K in keyof typeof bpf_attr_query.fields]?: FieldValue }) =>
+  Effect.gen(function*() {
+    const kernel = yield* Kernel.Kernel
+    const attr = yield* acquireBlock(kernel, bpf_attr_query.size)
+    const ids = yield* acquireBlock(kernel, 64)
+    const size = fill(attr, bpf_attr_query, { ...values, prog_ids: ids, count: 16 })
+    expect(kernel.bpf.call(bpf_cmd.BPF_PROG_QUERY, attr, size)).toBe(0)
+    return [...ids.u32.subarray(0, attr.view.getUint32(bpf_attr_query.fields.count.offset, true))]
   })
 
 const test = (
@@ -82,6 +94,52 @@ describe("hooks of the simulated kernel", () => {
       }
       const fired = yield* kernel.happen({ hook: "tcx_ingress", device: "lo", packet })
       expect(fired).toMatchObject({ programs: 2, verdict: 2 })
+    }))
+
+  test("BPF_F_BEFORE and BPF_F_AFTER say where a tcx program runs, beside which other", () =>
+    Effect.gen(function*() {
+      const kernel = yield* SimulatedKernel.SimulatedKernel
+      const attach_type = bpf_attach_type.BPF_TCX_INGRESS
+      const programs = yield* Effect.forEach([0, 1, 2, 3], () => load("sched_cls", [Asm.mov("r0", -1), Asm.exit()]))
+      const infos = yield* Effect.forEach(programs, Program.info)
+      const numbers = new Map(infos.map(({ id }, number) => [id, number]))
+      const put = (program: number, flags: number, beside?: number) =>
+        link({
+          prog_fd: programs[program]!.fd,
+          target_ifindex: 1,
+          attach_type,
+          flags,
+          "tcx.relative_fd": beside === undefined ? 0 : programs[beside]!.fd
+        })
+      yield* put(0, 0)
+      yield* put(1, attachFlags.BPF_F_BEFORE)
+      yield* put(2, attachFlags.BPF_F_AFTER, 1)
+      yield* put(3, attachFlags.BPF_F_BEFORE, 0)
+      const ids = yield* query({ target_ifindex: 1, attach_type })
+      expect(ids.map((id) => numbers.get(id))).toEqual([1, 2, 3, 0])
+      expect((yield* kernel.happen({ hook: "tcx_ingress", device: "lo", packet })).programs).toBe(4)
+    }))
+
+  test("programs of a cgroup run in their order, before those of the cgroups above it", () =>
+    Effect.gen(function*() {
+      const kernel = yield* SimulatedKernel.SimulatedKernel
+      const [outer, inner] = [yield* kernel.cgroup("/a"), yield* kernel.cgroup("/a/b")]
+      const attach_type = bpf_attach_type.BPF_CGROUP_INET_EGRESS
+      const put = (cgroup: { readonly fd: number }, returned: number, flags = 0) =>
+        Effect.gen(function*() {
+          const spec = { type: "cgroup_skb", expectedAttachType: "cgroup_inet_egress", name: "ordered" } as const
+          const instructions = [Asm.mov("r0", returned), Asm.exit()]
+          const program = yield* Program.load(ProgramSpec.make({ ...spec, instructions }))
+          yield* link({ prog_fd: program.fd, target_fd: cgroup.fd, attach_type, flags })
+        })
+      const PREORDER = 1 << 6
+      yield* put(outer, 3)
+      yield* put(inner, 1)
+      yield* put(inner, 2, attachFlags.BPF_F_BEFORE)
+      yield* put(outer, 0, PREORDER)
+      const event = { hook: "cgroup_packet", direction: "egress", packet: ipv4 } as const
+      expect((yield* kernel.happen({ ...event, cgroup: "/a/b" })).returned).toEqual([0, 2, 1, 3])
+      expect((yield* kernel.happen({ ...event, cgroup: "/a" })).returned).toEqual([0, 3])
     }))
 
   test("a redirect is recorded with its target", () =>

@@ -12,13 +12,18 @@ const p = programTypes
 /** include/uapi/linux/bpf.h */
 export const ALLOW_OVERRIDE = 1 << 0
 export const ALLOW_MULTI = 1 << 1
-const [REPLACE, BEFORE, AFTER, ID, PREORDER, LINK] = [1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 13]
+export const REPLACE = 1 << 2
+export const BEFORE = 1 << 3
+export const AFTER = 1 << 4
+/** BPF_F_ID: the other program or link is named by its id. */
+export const BY_ID = 1 << 5
+export const PREORDER = 1 << 6
+/** BPF_F_LINK: the other is a link. */
+export const LINK = 1 << 13
 export const BASE_FLAGS = ALLOW_OVERRIDE | ALLOW_MULTI | REPLACE | PREORDER
-/** BPF_F_ID: the other program is named by its id. */
-export const BY_ID = ID
 /** Where many programs stand in an order. */
-export const MANY_FLAGS = REPLACE | BEFORE | AFTER | ID | LINK
-export const CGROUP_LINK_FLAGS = ID | BEFORE | AFTER | PREORDER | LINK
+export const MANY_FLAGS = REPLACE | BEFORE | AFTER | BY_ID | LINK
+export const CGROUP_LINK_FLAGS = BY_ID | BEFORE | AFTER | PREORDER | LINK
 export const XDP_FLAGS_SKB_MODE = 1 << 1
 /** XDP_FLAGS_MODES */
 export const XDP_MODES = XDP_FLAGS_SKB_MODE | (1 << 2) | (1 << 3)

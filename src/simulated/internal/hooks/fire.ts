@@ -12,6 +12,7 @@ import { defaultTask } from "../tasks.ts"
 import type { Attachment } from "../descriptors.ts"
 import type { KernelState } from "../kernelState.ts"
 import type { Event, Fired } from "./events.ts"
+import { effective } from "./cgroupOrder.ts"
 import { hookOf } from "./registry.ts"
 
 const t = bpf_attach_type
@@ -27,23 +28,24 @@ export interface Places {
   readonly function: (name: string) => number | undefined
 }
 
-/** The hook of an event; `undefined` where it has none, and an error's text where its target does not exist. */
-const hookFor = (
+/** What is attached where an event happens, or what of its target does not exist. */
+const attachedAt = (
+  state: KernelState,
   event: Event,
   places: Places
-): { readonly hook: string | undefined } | { readonly missing: string } => {
+): ReadonlyArray<Attachment> | { readonly missing: string } => {
   switch (event.hook) {
     case "raw_tracepoint":
-      return { hook: hookOf.rawTracepoint(event.name) }
+      return state.hooks.at(hookOf.rawTracepoint(event.name))
     case "probe":
     case "socket_filter":
-      return { hook: undefined }
+      return []
     case "fentry":
     case "fexit":
     case "lsm": {
       const id = places.function(event.function)
-      if (id === undefined) return event.program === undefined ? { missing: event.function } : { hook: undefined }
-      return { hook: hookOf.function(functionTypes[event.hook], id) }
+      if (id === undefined) return event.program === undefined ? { missing: event.function } : []
+      return state.hooks.at(hookOf.function(functionTypes[event.hook], id))
     }
     case "xdp":
     case "tcx_ingress":
@@ -51,7 +53,7 @@ const hookFor = (
       const ifindex = places.device(event.device)
       return ifindex === undefined
         ? { missing: event.device }
-        : { hook: hookOf.device(deviceTypes[event.hook], ifindex) }
+        : state.hooks.at(hookOf.device(deviceTypes[event.hook], ifindex))
     }
     default: {
       const cgroup = places.cgroup(event.cgroup)
@@ -61,7 +63,7 @@ const hookFor = (
         : event.direction === "ingress"
         ? t.BPF_CGROUP_INET_INGRESS
         : t.BPF_CGROUP_INET_EGRESS
-      return { hook: hookOf.cgroup(type, cgroup) }
+      return effective(state, type, cgroup)
     }
   }
 }
@@ -105,8 +107,12 @@ const currentEvent = (event: Event): CurrentEvent => ({
 })
 
 /** What is to run: what is attached, or the one program given. */
-const toRun = (state: KernelState, event: Event, hook: string | undefined): ReadonlyArray<Attachment> => {
-  if (event.program === undefined) return hook === undefined ? [] : [...state.hooks.at(hook)]
+const toRun = (
+  state: KernelState,
+  event: Event,
+  attached: ReadonlyArray<Attachment>
+): ReadonlyArray<Attachment> => {
+  if (event.program === undefined) return attached
   const program = state.descriptors.get(event.program.fd, "Program")
   return program === undefined ? [] : [{ program, cookie: event.cookie ?? 0n }]
 }
@@ -166,9 +172,9 @@ export const fireEvent = (
   places: Places,
   event: Event
 ): Fired | { readonly missing: string } => {
-  const found = hookFor(event, places)
+  const found = attachedAt(state, event, places)
   if ("missing" in found) return found
-  const attachments = toRun(state, event, found.hook)
+  const attachments = toRun(state, event, found)
   const current = currentEvent(event)
   const packet = "packet" in event ? new Packet(state.memory, packetType(event), event.packet) : undefined
   const context = packet?.context ?? state.memory.map(contextBytes(event), { writable: event.hook === "cgroup" })
