@@ -22,7 +22,9 @@ import {
 import { HelperBench, helperCalls } from "../support/comparison/helperCalls.ts"
 import { loadArguments, LoadBench } from "../support/comparison/loadArguments.ts"
 import { OrderBench, orders } from "../support/comparison/order.ts"
+import { RunBench } from "../support/comparison/runBench.ts"
 import { openBoth, type Opened } from "../support/comparison/sides.ts"
+import { testRuns } from "../support/comparison/testRuns.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
 
 const SEED = process.env["COMPARE_SEED"] ?? "effect-ebpf"
@@ -71,6 +73,12 @@ const rows: ReadonlyArray<RowOf<any>> = [
     open: ({ cgroups, kernel }) => new OrderBench(kernel, cgroups),
     cases: orders,
     every: 20
+  }),
+  row({
+    name: "test runs",
+    open: ({ btf, kernel }) => new RunBench(kernel, btf),
+    cases: testRuns,
+    every: 10
   })
 ]
 

@@ -110,6 +110,11 @@ export class Bench {
     return this.scratch.bytes.slice(at, at + size)
   }
 
+  /** Writes where something was placed. */
+  put(address: bigint, bytes: Uint8Array): void {
+    this.scratch.bytes.set(bytes, Number(address) - this.scratch.address)
+  }
+
   /** Any command; `size` is that of the whole struct unless given. */
   call(command: number, layout: StructLayout, values: Fields, size = layout.size): number {
     fill(this.attr, layout, values)

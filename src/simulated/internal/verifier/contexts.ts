@@ -55,21 +55,35 @@ const skbWritable: { readonly [type: string]: ReadonlyArray<Place> } = {
   lwt_in: [SkBuff.mark, SkBuff.priority],
   lwt_out: [SkBuff.mark, SkBuff.priority],
   lwt_xmit: [SkBuff.mark, SkBuff.priority],
+  lwt_seg6local: [SkBuff.mark, SkBuff.priority],
   sk_skb: [SkBuff.tc_index, SkBuff.priority]
 }
 
 /** The fields of sockets, which lie together. */
 const ofSockets: Place = through(SkBuff.family, SkBuff.local_port)
 
+const ofRoutes = [ofSockets, SkBuff.tc_classid, SkBuff.tstamp, SkBuff.wire_len, SkBuff.hwtstamp]
+
+/** The fields that a type may neither read nor write, beside the packet's ends. */
+const skbClosed: { readonly [type: string]: ReadonlyArray<Place> } = {
+  socket_filter: ofRoutes,
+  cgroup_skb: [SkBuff.tc_classid, SkBuff.wire_len],
+  sched_cls: [ofSockets],
+  sched_act: [ofSockets],
+  lwt_in: ofRoutes,
+  lwt_out: ofRoutes,
+  lwt_xmit: ofRoutes,
+  lwt_seg6local: ofRoutes,
+  sk_skb: [SkBuff.tc_classid, SkBuff.tstamp, SkBuff.wire_len, SkBuff.hwtstamp]
+}
+
 const skb = (type: string): Rule => (offset, size, write) => {
   const is = (field: Place) => within(offset, size, field)
   if (!between(offset, size, 0, __sk_buff.size) || !aligned(offset, size)) return undefined
   const isTc = type === "sched_cls" || type === "sched_act"
   if (is(SkBuff.cb)) return "scalar"
-  if (is(SkBuff.tstamp)) {
-    if (size !== 8 || (write && !isTc && type !== "cgroup_skb")) return undefined
-    return type === "socket_filter" ? undefined : "scalar"
-  }
+  if (skbClosed[type]?.some(is) === true) return undefined
+  if (is(SkBuff.tstamp)) return size !== 8 || (write && !isTc && type !== "cgroup_skb") ? undefined : "scalar"
   if (write) {
     if (size !== 4) return undefined
     return (skbWritable[type] ?? []).some((field) => field.offset === offset) ? "scalar" : undefined
@@ -80,8 +94,15 @@ const skb = (type: string): Rule => (offset, size, write) => {
     return is(SkBuff.data) ? "packet" : is(SkBuff.data_end) ? "end" : "meta"
   }
   if (is(SkBuff.sk) || is(SkBuff.flow_keys)) return size !== 8 || is(SkBuff.flow_keys) ? undefined : "anything"
-  const closed = type === "socket_filter" && (is(ofSockets) || is(SkBuff.tc_classid) || is(SkBuff.wire_len))
-  return size === 8 && offset !== SkBuff.hwtstamp.offset ? undefined : closed ? undefined : "scalar"
+  return size === 8 && offset !== SkBuff.hwtstamp.offset ? undefined : "scalar"
+}
+
+/** Flow dissectors see the packet and their keys. */
+const flowDissector: Rule = (offset, size, write) => {
+  if (write) return undefined
+  if (offset === SkBuff.flow_keys.offset && size === 8) return "anything"
+  if (size !== 4) return undefined
+  return offset === SkBuff.data.offset ? "packet" : offset === SkBuff.data_end.offset ? "end" : undefined
 }
 
 const xdp: Rule = (offset, size, write) => {
@@ -115,6 +136,7 @@ const option = bpf_sockopt.fields
 const rules: { readonly [K in ProgramType]?: Rule } = {
   ...Object.fromEntries(Object.keys(skbWritable).map((type) => [type, skb(type)])),
   xdp,
+  flow_dissector: flowDissector,
   tracepoint: record(MOST_RECORD),
   kprobe: record(PT_REGS),
   perf_event: record(PT_REGS + 16),

@@ -12,7 +12,8 @@ const BOOLEAN_TYPES: ReadonlySet<number> = new Set([
   programTypes.cgroup_device,
   programTypes.cgroup_sysctl,
   programTypes.cgroup_sockopt,
-  programTypes.sk_lookup
+  programTypes.sk_lookup,
+  programTypes.netfilter
 ])
 
 const MUST_BE_ONE: ReadonlySet<number> = new Set([
