@@ -2,19 +2,17 @@
 // the capabilities to be tested.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import {
-  ArrayMap,
-  Asm,
-  HashMap,
-  Kernel,
-  KernelBtf,
-  Layout,
-  Program,
-  ProgramSpec,
-  RingBuffer,
-  RingBufferMap,
-  Tracepoint
-} from "../../src/index.ts"
+import * as ArrayMap from "../../src/map/ArrayMap.ts"
+import * as Asm from "../../src/isa/Asm.ts"
+import * as HashMap from "../../src/map/HashMap.ts"
+import * as Kernel from "../../src/kernel/Kernel.ts"
+import * as KernelBtf from "../../src/relocate/KernelBtf.ts"
+import * as Layout from "../../src/layout/Layout.ts"
+import * as Program from "../../src/program/Program.ts"
+import * as ProgramSpec from "../../src/spec/ProgramSpec.ts"
+import * as RingBuffer from "../../src/events/RingBuffer.ts"
+import * as RingBufferMap from "../../src/map/RingBufferMap.ts"
+import * as Tracepoint from "../../src/attach/Tracepoint.ts"
 
 const pass = [Asm.mov("r0", 0), Asm.exit()]
 const readsKernel = [

@@ -1,6 +1,9 @@
 // A second process: opens the mmapable array on its descriptor 3 and writes patterns whose halves differ, until it is ended.
 import * as Effect from "effect/Effect"
-import { ArrayMap, BpfMap, Kernel, Layout } from "../../src/index.ts"
+import * as ArrayMap from "../../src/map/ArrayMap.ts"
+import * as BpfMap from "../../src/map/BpfMap.ts"
+import * as Kernel from "../../src/kernel/Kernel.ts"
+import * as Layout from "../../src/layout/Layout.ts"
 
 const values = ArrayMap.define({ name: "torn", value: Layout.u64, maxEntries: 2, mmapable: true })
 const [low, high] = [BigInt(process.argv[2]!), BigInt(process.argv[3]!)]

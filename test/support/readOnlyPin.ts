@@ -3,7 +3,10 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { bpf_map_create_flags } from "../../src/abi/generated/enums.ts"
-import { BpfMap, HashMap, Kernel, Layout } from "../../src/index.ts"
+import * as BpfMap from "../../src/map/BpfMap.ts"
+import * as HashMap from "../../src/map/HashMap.ts"
+import * as Kernel from "../../src/kernel/Kernel.ts"
+import * as Layout from "../../src/layout/Layout.ts"
 
 const options = { name: "shared", key: Layout.u32, value: Layout.u32, maxEntries: 8 }
 const path = process.argv[2]!

@@ -3,7 +3,7 @@ import { bpf_cmd } from "../../src/abi/generated/enums.ts"
 import { bpf_attr_map_create } from "../../src/abi/generated/structs.ts"
 import { mapTypes } from "../../src/abi/names.ts"
 import * as Effect from "effect/Effect"
-import { Kernel } from "../../src/index.ts"
+import * as Kernel from "../../src/kernel/Kernel.ts"
 import { fill } from "../../src/kernel/attribute.ts"
 
 const main = Effect.gen(function*() {
