@@ -37,11 +37,12 @@ export const magic = {
   TRACEFS_MAGIC: 0x74726163
 } as const
 
-/** include/uapi/linux/perf_event.h: _IO('$', n) and _IOW('$', 8, __u32) */
+/** include/uapi/linux/perf_event.h: _IO('$', n), and _IOW('$', n, __u32) for n = 8 and 9 */
 export const perf = {
   PERF_EVENT_IOC_ENABLE: 0x2400,
   PERF_EVENT_IOC_DISABLE: 0x2401,
   PERF_EVENT_IOC_SET_BPF: 0x40042408,
+  PERF_EVENT_IOC_PAUSE_OUTPUT: 0x40042409,
   PERF_FLAG_FD_CLOEXEC: 8
 } as const
 

@@ -96,8 +96,8 @@ export const wrapCalls = (kernel: KernelService, around: Around): KernelService 
     perf: wrapGroup(perf, kernel.perf, "perf.", around),
     files: {
       ...wrappedFiles,
-      watch: (fd, onReport) => {
-        const inner = wrappedFiles.watch(fd, onReport)
+      watch: (fd, onReport, isDue) => {
+        const inner = wrappedFiles.watch(fd, onReport, isDue)
         return typeof inner === "number" ? inner : wrapWatch(inner, around)
       }
     }

@@ -53,8 +53,11 @@ export interface FileCalls {
   /**
    * Watches a descriptor for readability, or gives `-errno` for one that cannot be polled. `onReport` is given 0 when it is
    * readable, and `-EBADF` if it was closed here, or this kernel released, before the watch was: no other report comes then.
+   *
+   * `isDue` is for a descriptor that forgets that it was readable once it is asked (a perf event): it says whether there is
+   * something to report, and must not throw. Arming asks such a descriptor, so look after it.
    */
-  readonly watch: (fd: number, onReport: (result: number) => void) => Watch | number
+  readonly watch: (fd: number, onReport: (result: number) => void, isDue?: () => boolean) => Watch | number
   /** `mmap(2)`, shared, at an address of the kernel's choice. */
   readonly mmap: (fd: number, length: number, protection: number, offset: number) => Mapping | number
   readonly munmap: (mapping: Mapping) => number

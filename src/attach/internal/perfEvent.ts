@@ -3,41 +3,21 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { bpf_attach_type } from "../../abi/generated/enums.ts"
-import { perf_event_attr } from "../../abi/generated/structs.ts"
 import type { ProgramType } from "../../abi/names.ts"
 import { perf } from "../../abi/os.ts"
 import { createLink } from "../../bpf/links.ts"
-import { type FieldValue, fill } from "../../kernel/attribute.ts"
 import { isExpected } from "../../kernel/Features.ts"
 import { InvalidArgument } from "../../kernel/KernelError.ts"
-import { acquireBlock, acquireDescriptor, type Descriptor, run, withLocalScope } from "../../kernel/systemCall.ts"
+import { acquirePerfEvent, type PerfEvent } from "../../kernel/perfEvents.ts"
+import { type Descriptor, run } from "../../kernel/systemCall.ts"
 import { NotSupported, type Reason } from "../AttachError.ts"
 import type { Link } from "../Link.ts"
 import type { Attaching } from "./attaching.ts"
 import { fromDescriptor, inPerfEvent } from "./holding.ts"
 
-/** PERF_ATTR_SIZE_VER5: known to every kernel since 4.1. */
-const ATTR_SIZE = 112
-
-/** A perf event by the fields of its `perf_event_attr`, and whom and where it watches. */
-export interface PerfEvent {
-  readonly fields: { readonly [F in keyof typeof perf_event_attr["fields"]]?: FieldValue | undefined }
-  /** A process, or -1 for all. */
-  readonly pid: number
-  /** A CPU, or -1 for all that the process runs on. */
-  readonly cpu: number
-}
-
 /** Opens an event, which is closed with the scope. */
-const acquireEvent = ({ about, kernel }: Attaching<ProgramType>, { cpu, fields, pid }: PerfEvent) =>
-  withLocalScope((owner) =>
-    Effect.flatMap(acquireBlock(kernel, perf_event_attr.size), (attr) => {
-      fill(attr, perf_event_attr, { size: ATTR_SIZE, ...fields })
-      const call = () => kernel.perf.open(attr, pid, cpu, -1, perf.PERF_FLAG_FD_CLOEXEC)
-      const what = { call: "perf_event_open", subject: about.target }
-      return Scope.provide(acquireDescriptor(kernel, what, call), owner)
-    })
-  )
+const acquireEvent = ({ about, kernel }: Attaching<ProgramType>, event: PerfEvent) =>
+  acquirePerfEvent(kernel, about.target, event)
 
 const ioctl = (
   { about, kernel }: Attaching<ProgramType>,

@@ -221,7 +221,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
       }
     },
     pidfdOpen: (pid) => thread.keep(result(libc.syscall4(numbers.pidfd_open, pid, 0, 0))),
-    watch: (fd, onReport) => reactor.watch(fd, onReport)
+    watch: (fd, onReport, isDue) => reactor.watch(fd, onReport, isDue)
   }
 
   const service: KernelService = {

@@ -4,6 +4,13 @@
 // koffi.node.poll aborts the process on a bad or repeated descriptor, and a handle that is collected stops silently.
 // Hence exactly one handle, strongly held, on a descriptor of our own; a user's bad descriptor meets epoll_ctl, where
 // it is an errno.
+//
+// A perf event tells epoll once that it is readable and then forgets it (perf_poll() exchanges its flag), and more than one
+// asks: when libuv looks at our epoll descriptor, that asks what is in it, and our own epoll_wait after it finds nothing.
+// So those who watch such a descriptor say themselves whether there is something, and are asked whenever our descriptor
+// was readable for any reason: what libuv's look took away is followed by a call of `dispatch`. The one exception is the
+// call with which libuv begins to watch our descriptor: its look is reported to nobody. Hence one more in the turn of the
+// event loop after that.
 import { errno } from "../../abi/errno.ts"
 import { epoll } from "../../abi/os.ts"
 import type { Architecture } from "../../abi/syscalls.ts"
@@ -23,6 +30,7 @@ interface Memory {
 interface Watched {
   readonly fd: number
   readonly onReport: (result: number) => void
+  readonly isDue: (() => boolean) | undefined
   /** A descriptor number may be used again; the generation tells a late report for the old one. */
   readonly generation: number
   armed: boolean
@@ -34,6 +42,8 @@ export class Reactor {
   private readonly result: (r: number) => number
   private readonly allocate: (size: number) => Block | number
   private readonly watched = new Map<number, Watched>()
+  /** Those whose descriptor forgets. */
+  private readonly forgetful = new Set<Watched>()
   /** `struct epoll_event` is packed on x86-64 only: 12 bytes there, 16 with the data at 8 elsewhere. */
   private readonly eventSize: number
   private readonly dataOffset: number
@@ -57,7 +67,7 @@ export class Reactor {
     this.dataOffset = architecture === "x64" ? 4 : 8
   }
 
-  watch(fd: number, onReport: (result: number) => void): Watch | number {
+  watch(fd: number, onReport: (result: number) => void, isDue?: () => boolean): Watch | number {
     const opened = this.open()
     if (opened < 0) return opened
     // Added with no event asked for: nothing is reported until armed.
@@ -67,8 +77,9 @@ export class Reactor {
       this.closeIfIdle()
       return added
     }
-    const entry: Watched = { fd, onReport, generation, armed: false }
+    const entry: Watched = { fd, onReport, isDue, generation, armed: false }
     this.watched.set(fd, entry)
+    if (isDue !== undefined) this.forgetful.add(entry)
     const isOpen = (): boolean => this.watched.get(fd) === entry
     return {
       arm: () => {
@@ -100,6 +111,7 @@ export class Reactor {
 
   private remove(entry: Watched): void {
     this.watched.delete(entry.fd)
+    this.forgetful.delete(entry)
     this.control(epoll.EPOLL_CTL_DEL, entry.fd, 0, entry.generation)
     this.closeIfIdle()
   }
@@ -112,6 +124,8 @@ export class Reactor {
     if (fd < 0) return fd
     const wait = this.thread.wait(fd, () => this.dispatch(), () => this.isExpecting())
     this.state = { fd, wait, memory }
+    // The first may be of this turn, and libuv begins with the next.
+    setImmediate(() => setImmediate(() => this.reportDue()))
     return 0
   }
 
@@ -158,7 +172,15 @@ export class Reactor {
     for (const entry of ready) {
       if (this.watched.get(entry.fd) === entry) this.report(entry, 0)
     }
-    return ready.length > 0
+    return this.reportDue() || ready.length > 0
+  }
+
+  /** Reports what has something though its descriptor has forgotten it, and says whether there was such. */
+  private reportDue(): boolean {
+    if (this.forgetful.size === 0) return false
+    const due = [...this.forgetful].filter((entry) => entry.armed && entry.isDue!())
+    for (const entry of due) if (this.forgetful.has(entry)) this.report(entry, 0)
+    return due.length > 0
   }
 
   private report(entry: Watched, result: number): void {
