@@ -5,6 +5,7 @@ import type { SimulatedBtf } from "./btfObject.ts"
 import type { Code } from "./interpreter/code.ts"
 import type { SimulatedMap } from "./maps.ts"
 import { type Lifetime, Objects } from "./objects.ts"
+import type { PerfOutputEvent } from "./perfOutput.ts"
 
 export interface SimulatedProgram extends Lifetime {
   readonly _tag: "Program"
@@ -21,10 +22,12 @@ export interface SimulatedProgram extends Lifetime {
   readonly sleeps: boolean
 }
 
-/** A perf event on a tracepoint: what attaches a program to it. */
+/** A perf event: on a tracepoint, to attach a program to it, or one that takes what programs output. */
 export interface PerfEvent extends Lifetime {
   readonly _tag: "PerfEvent"
+  /** -1 for one that takes output. */
   readonly tracepoint: number
+  readonly output: PerfOutputEvent | undefined
   program: SimulatedProgram | undefined
   enabled: boolean
 }

@@ -55,6 +55,7 @@ export const makeFiles = ({ descriptors, functions, mounts, possibleCpus, tracep
   const text = (content: string): Uint8Array => new TextEncoder().encode(content)
   const fixed = new Map<string, () => Uint8Array>([
     ["/sys/devices/system/cpu/possible", () => text(`0-${possibleCpus - 1}\n`)],
+    ["/sys/devices/system/cpu/online", () => text(`0-${possibleCpus - 1}\n`)],
     ["/sys/kernel/btf/vmlinux", () => vmlinux({ functions, tracepoints: [...tracepoints.keys()] })],
     ["/proc/self/status", () => text("Name:\tnode\nCapEff:\t000001ffffffffff\n")],
     ["/proc/self/mountinfo", () => text(mounts.mountinfo)]

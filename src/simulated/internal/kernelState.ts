@@ -18,6 +18,8 @@ export interface KernelState extends MapHost {
   readonly objects: Objects<KernelObject>
   readonly mounts: Mounts
   readonly processor: Processor
+  /** Runs something on a CPU. */
+  readonly onCpu: <A>(cpu: number, run: () => A) => A
   readonly hooks: Hooks
   /** True for the name of a raw tracepoint, which has no category. */
   readonly hasRawTracepoint: (name: string) => boolean

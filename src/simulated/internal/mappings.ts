@@ -1,21 +1,21 @@
-// mmap(2) of the simulated process: views of maps' memory.
+// mmap(2) of the simulated process: views of maps' memory, and of the rings of perf events.
 import { errno } from "../../abi/errno.ts"
 import { mman } from "../../abi/os.ts"
 import type { Mapping } from "../../kernel/Kernel.ts"
-import type { DescriptorTable } from "./descriptors.ts"
+import type { DescriptorTable, PerfEvent } from "./descriptors.ts"
 import { BPF_F_RDONLY_PROG } from "./maps/flags.ts"
 import type { SimulatedMap } from "./maps.ts"
 import type { Objects } from "./objects.ts"
 
 class SimulatedMapping implements Mapping {
   readonly length: number
-  readonly map: SimulatedMap
+  readonly object: PerfEvent | SimulatedMap
   readonly writes: boolean
   buffer: ArrayBuffer
-  constructor(buffer: ArrayBuffer, length: number, map: SimulatedMap, writes: boolean) {
+  constructor(buffer: ArrayBuffer, length: number, object: PerfEvent | SimulatedMap, writes: boolean) {
     this.buffer = buffer
     this.length = length
-    this.map = map
+    this.object = object
     this.writes = writes
   }
 }
@@ -45,6 +45,7 @@ export class Mappings {
     const map = file.object
     const writes = (protection & mman.PROT_WRITE) !== 0
     if (!file.reads || (writes && !file.writes)) return -errno.EACCES
+    if (map._tag === "PerfEvent") return this.mapEvent(map, length, writes, offset)
     if (map._tag !== "Map") return -errno.ENODEV
     if (length <= 0 || offset % pageSize !== 0) return -errno.EINVAL
     if (map.mapping === undefined || map.attributes.hidden.length > 0) return -errno.ENOTSUPP
@@ -60,12 +61,25 @@ export class Mappings {
     return mapping
   }
 
+  private mapEvent(event: PerfEvent, length: number, writes: boolean, offset: number): Mapping | number {
+    const { objects, pageSize } = this.options
+    if (event.output === undefined) return -errno.EINVAL
+    if (offset !== 0) return -errno.EINVAL // where an AUX area would be
+    const ring = event.output.map(Math.ceil(length / pageSize) * pageSize, pageSize, writes)
+    if (typeof ring === "number") return ring
+    const mapping = new SimulatedMapping(ring.buffer, length, event, writes)
+    this.mapped.add(mapping)
+    objects.retain(event, true)
+    return mapping
+  }
+
   unmap(mapping: Mapping): number {
     if (!(mapping instanceof SimulatedMapping) || !this.mapped.delete(mapping)) return -errno.EINVAL
     this.detach(mapping)
+    const { object } = mapping
     // An arena's writers are counted for ever.
-    if (mapping.writes && mapping.map.arena === undefined) mapping.map.writableMappings--
-    this.options.objects.release(mapping.map, true)
+    if (object._tag === "Map" && mapping.writes && object.arena === undefined) object.writableMappings--
+    this.options.objects.release(object, true)
     return 0
   }
 
@@ -74,9 +88,13 @@ export class Mappings {
    * than once, all have the same buffer here, and keep it until the last is unmapped.
    */
   private detach(mapping: SimulatedMapping): void {
-    const { buffer, map } = mapping
+    const { buffer, object } = mapping
     mapping.buffer = new ArrayBuffer(0)
-    const isShared = [...this.mapped].some((other) => other.buffer === buffer)
-    if (map.moved !== undefined && !isShared) map.moved(buffer.transfer())
+    if ([...this.mapped].some((other) => other.buffer === buffer)) return
+    if (object._tag === "Map") object.moved?.(buffer.transfer())
+    else {
+      object.output!.ring = undefined
+      buffer.transfer(0)
+    }
   }
 }

@@ -57,6 +57,11 @@ export class ProgramRunner {
     })
   }
 
+  /** Runs something on a CPU, in the current task. */
+  onCpu<A>(cpu: number, run: () => A): A {
+    return this.during({ ...this.task?.task ?? defaultTask, cpu }, this.event, run)
+  }
+
   /** Runs what happens in a task, as part of an event; both are over when it returns. */
   during<A>(task: Task, event: CurrentEvent, run: () => A): A {
     const mapped = mapTask(this.memory, task)

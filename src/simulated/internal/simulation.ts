@@ -76,6 +76,7 @@ export class Simulation {
       memory,
       descriptors,
       processor: this.runner.processor,
+      onCpu: (cpu, run) => this.runner.onCpu(cpu, run),
       packets: this.runner.packets,
       helperIds: this.runner.helperIds,
       verifier: {

@@ -1,7 +1,28 @@
 // Waiting for descriptors to become readable, as epoll reports it.
 import { errno } from "../../abi/errno.ts"
 import type { Watch } from "../../kernel/Kernel.ts"
-import type { DescriptorTable } from "./descriptors.ts"
+import type { DescriptorTable, KernelObject } from "./descriptors.ts"
+
+/** What there is to wait for. */
+interface Polled {
+  /** Whether a watch reports at once that is armed. */
+  readonly isReady: () => boolean
+  readonly wakers: Set<() => void> | undefined
+}
+
+/** Of what can be waited for; others are refused with EPERM. */
+const polledOf = (object: KernelObject): Polled | undefined => {
+  if (object._tag === "PerfEvent") {
+    const { output } = object
+    // Who arms a watch asks, and the event forgets: nobody hears of what was before.
+    return { isReady: () => false, wakers: output?.wakers }
+  }
+  if (object._tag !== "Map") return undefined
+  const { ring, userRing } = object
+  // A map that cannot be waited for is reported with EPOLLERR, at once; a user ring is never readable.
+  const isReady = () => ring === undefined ? userRing === undefined : ring.available > 0
+  return { isReady, wakers: ring?.wakers }
+}
 
 export class Watches {
   private readonly descriptors: DescriptorTable
@@ -16,19 +37,20 @@ export class Watches {
     return this.watches.size
   }
 
-  watch(fd: number, onReport: (result: number) => void): Watch | number {
+  watch(fd: number, onReport: (result: number) => void, isDue?: () => boolean): Watch | number {
     const object = this.descriptors.any(fd)
     if (object === undefined) return -errno.EBADF
-    if (object._tag !== "Map") return -errno.EPERM
+    const polled = polledOf(object)
+    if (polled === undefined) return -errno.EPERM
     if (this.watched.has(fd)) return -errno.EEXIST
-    const { ring, userRing } = object
-    // A map that cannot be waited for is reported with EPOLLERR, at once; a user ring is never readable.
-    const isReady = () => ring === undefined ? userRing === undefined : ring.available > 0
+    const { isReady, wakers } = polled
     let armed = false
-    // A report comes in a later turn of the event loop, as epoll's does.
+    // A report comes in a later turn of the event loop, as epoll's does. A perf event has forgotten by then that it was
+    // readable, which whoever watches it knows.
     const report = () =>
       setImmediate(() => {
         if (!armed || !this.watches.has(watch)) return
+        if (isDue !== undefined && !isDue()) return
         armed = false
         onReport(0)
       })
@@ -42,12 +64,12 @@ export class Watches {
       close: () => {
         if (!this.watches.delete(watch)) return
         this.watched.delete(fd)
-        ring?.wakers.delete(report)
+        wakers?.delete(report)
       }
     }
     this.watches.add(watch)
     this.watched.set(fd, { watch, onReport })
-    ring?.wakers.add(report)
+    wakers?.add(report)
     return watch
   }
 

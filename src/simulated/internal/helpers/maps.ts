@@ -1,14 +1,16 @@
 // Helpers on maps.
 import { errno } from "../../../abi/errno.ts"
 import { bpf_perf_event_output_flags } from "../../../abi/generated/enums.ts"
+import type { PerfEvent } from "../descriptors.ts"
 import type { SimulatedMap } from "../maps.ts"
 import { addressOf, viewOf } from "../memory.ts"
 import { type Environment, failed, type Helpers, u32, u64 } from "./environment.ts"
 
 const STOP = 1n
+const { BPF_F_CTXLEN_MASK, BPF_F_INDEX_MASK } = bpf_perf_event_output_flags
 
 export const mapHelpers = (environment: Environment): Helpers => {
-  const { map, memory, records, processor, task } = environment
+  const { map, memory, packets, processor, records, task } = environment
   const cpu = () => task().task.cpu
 
   const elementsOf = (pointer: bigint) => {
@@ -62,22 +64,33 @@ export const mapHelpers = (environment: Environment): Helpers => {
     }
   }
 
-  const perfOutput = (pointer: bigint, flags: bigint, data: bigint, size: bigint): bigint => {
+  /** The bytes that a program gives, and those of its packet after them if it asks for some; or `-errno`. */
+  const sampleOf = (context: bigint, flags: bigint, data: bigint, size: bigint): Uint8Array | number => {
+    const given = memory.read(data, u32(size))
+    const length = Number((flags & BPF_F_CTXLEN_MASK) >> 32n)
+    if (length === 0) return given
+    const packet = packets.get(Number(context >> 32n))
+    if (packet === undefined) return -errno.EINVAL
+    return length > packet.data.length
+      ? -errno.EFAULT
+      : new Uint8Array([...given, ...packet.data.subarray(0, length)])
+  }
+
+  const perfOutput = (context: bigint, pointer: bigint, flags: bigint, data: bigint, size: bigint): bigint => {
     const target = mapOf(pointer)
     if (target.attributes.type !== "perf_event_array") throw new RangeError("the map is no perf_event_array")
-    if (
-      (flags & ~bpf_perf_event_output_flags.BPF_F_INDEX_MASK & ~bpf_perf_event_output_flags.BPF_F_CTXLEN_MASK) !== 0n
-    ) {
-      return failed(errno.EINVAL)
-    }
+    if ((flags & ~BPF_F_INDEX_MASK & ~BPF_F_CTXLEN_MASK) !== 0n) return failed(errno.EINVAL)
+    const sample = sampleOf(context, flags, data, size)
+    if (typeof sample === "number") return u64(sample)
     const index = u32(flags) === 0xffffffff ? cpu() : u32(flags)
     if (index >= target.attributes.maxEntries) return failed(errno.E2BIG)
-    const bytes = memory.read(data, u32(size))
-    records.perfOutputs.push({ map: target.attributes.name, cpu: index, data: bytes })
+    records.perfOutputs.push({ map: target.attributes.name, cpu: index, data: sample })
     const key = new Uint8Array(4)
     viewOf(key).setUint32(0, index, true)
-    // Without an event in the array the kernel drops the sample.
-    return target.referent !== undefined && target.referent(key) === undefined ? failed(errno.ENOENT) : 0n
+    const event = target.referent?.(key) as PerfEvent | undefined
+    if (event === undefined) return failed(errno.ENOENT)
+    if (event.output === undefined) return failed(errno.EINVAL)
+    return u64(event.output.cpu === cpu() ? event.output.output(sample, environment.now()) : -errno.EOPNOTSUPP)
   }
 
   return {
@@ -100,9 +113,9 @@ export const mapHelpers = (environment: Environment): Helpers => {
     BPF_FUNC_map_peek_elem: (pointer, value) => taken(pointer, value, "peek"),
     BPF_FUNC_for_each_map_elem: (pointer, callback, context, flags) =>
       flags === 0n ? forEach(pointer, callback, context) : failed(errno.EINVAL),
-    BPF_FUNC_perf_event_output: (_context, pointer, flags, data, size) => perfOutput(pointer, flags, data, size),
-    BPF_FUNC_skb_output: (_context, pointer, flags, data, size) => perfOutput(pointer, flags, data, size),
-    BPF_FUNC_xdp_output: (_context, pointer, flags, data, size) => perfOutput(pointer, flags, data, size),
+    BPF_FUNC_perf_event_output: perfOutput,
+    BPF_FUNC_skb_output: perfOutput,
+    BPF_FUNC_xdp_output: perfOutput,
     // Compiled programs make tail calls themselves; this only tells that there are some.
     BPF_FUNC_tail_call: () => failed(errno.EINVAL)
   }

@@ -56,7 +56,8 @@ export const testContext = (state: KernelState, program: SimulatedProgram, attr:
   if (!isSyscall && !onCpu && cpu !== 0) return -errno.EINVAL
   const context = readUser(state.memory, attr.address(f.ctx_in), size)
   if (onCpu && cpu >= state.possibleCpus) return -errno.ENXIO
-  attr.answer(f.retval, runOn(state, program, attr, context, isSyscall))
+  const run = () => runOn(state, program, attr, context, isSyscall)
+  attr.answer(f.retval, onCpu ? state.onCpu(cpu, run) : run())
   if (isSyscall) writeUser(state.memory, attr.address(f.ctx_in), context)
   return 0
 }
