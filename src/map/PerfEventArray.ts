@@ -1,18 +1,17 @@
 /**
  * An array of perf events by CPU (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`, kernel 4.3): where `bpf_perf_event_output` writes
- * records, and `bpf_perf_event_read` reads counters from. Make it with one entry per possible CPU
- * (`Kernel.possibleCpus`).
+ * records, which `PerfBuffer` reads, and `bpf_perf_event_read` reads counters from. Make it with an entry for each CPU that
+ * there may be: as many as the highest number and 1 (`PerfBuffer.entries`), since numbers may have holes.
  *
  * On kernels from 5.8 on a ring buffer (`RingBufferMap`) is mostly the better choice: one buffer for all CPUs, in order.
  *
  * @example
  * ```ts
- * import { Kernel, PerfEventArray } from "effect-ebpf"
+ * import { PerfBuffer, PerfEventArray } from "effect-ebpf"
  * import * as Effect from "effect/Effect"
  *
  * const program = Effect.gen(function*() {
- *   const { possibleCpus } = yield* Kernel.Kernel
- *   return yield* PerfEventArray.make({ name: "events", maxEntries: possibleCpus })
+ *   return yield* PerfEventArray.make({ name: "events", maxEntries: yield* PerfBuffer.entries })
  * })
  * ```
  */

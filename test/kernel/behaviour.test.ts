@@ -3,6 +3,7 @@ import { backPressure } from "../behaviour/backPressure.ts"
 import { faults } from "../behaviour/faults.ts"
 import { links } from "../behaviour/links.ts"
 import { maps } from "../behaviour/maps.ts"
+import { perfBuffers } from "../behaviour/perfBuffers.ts"
 import { pinning } from "../behaviour/pinning.ts"
 import { programFaults } from "../behaviour/programFaults.ts"
 import { programs } from "../behaviour/programs.ts"
@@ -25,6 +26,7 @@ describe("this machine's kernel", () => {
   describe("test runs", () => testRuns(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
+  describe("perf buffers", () => perfBuffers(real, { events: 200_000 }))
   describe("back-pressure", () => backPressure(real))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))
 })

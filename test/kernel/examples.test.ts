@@ -38,6 +38,11 @@ describe("the examples", () => {
     ])
   })
 
+  it("perfBuffer prints samples, and finds that some are lost", () => {
+    const packet = "a packet of 50 bytes" // what a socket filter sees begins behind the Ethernet header
+    expect(run("perfBuffer").split("\n").slice(1)).toEqual([packet, packet, packet, "read and lost: some", ""])
+  })
+
   it("service/main prints three times", () => {
     expect(run("service/main").trim().split("\n")).toHaveLength(3)
   })

@@ -3,6 +3,7 @@ import { backPressure } from "../behaviour/backPressure.ts"
 import { faults } from "../behaviour/faults.ts"
 import { links } from "../behaviour/links.ts"
 import { maps } from "../behaviour/maps.ts"
+import { perfBuffers } from "../behaviour/perfBuffers.ts"
 import { pinning } from "../behaviour/pinning.ts"
 import { programFaults } from "../behaviour/programFaults.ts"
 import { programs } from "../behaviour/programs.ts"
@@ -23,6 +24,7 @@ describe("the simulated kernel", () => {
   describe("test runs", () => testRuns(simulated))
   describe("failing calls of programs", () => programFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
+  describe("perf buffers", () => perfBuffers(simulated, { events: 20_000 }))
   describe("back-pressure", () => backPressure(simulated))
   describe("faults", () => faults(executeOnSimulated))
   describe("faults, with tracefs not mounted", () => faults(executeOnUnmounted))
