@@ -13,11 +13,12 @@ import { LeftOut, type Work } from "./work.ts"
 import { btf } from "./works/btfLoad.ts"
 import { manyEntries } from "./works/manyEntries.ts"
 import { mapOperations } from "./works/mapOperations.ts"
+import { perfDrain } from "./works/perfDrain.ts"
 import { processStart } from "./works/processStart.ts"
 import { ringDrain } from "./works/ringDrain.ts"
 import { acquireWorkshop, type Workshop } from "./workshop.ts"
 
-const works: ReadonlyArray<Work> = [processStart, ...mapOperations, ...manyEntries, ringDrain, ...btf]
+const works: ReadonlyArray<Work> = [processStart, ...mapOperations, ...manyEntries, ringDrain, perfDrain, ...btf]
 
 /** Every work asks the real kernel for maps, and one of them loads a program. */
 const whyNot = (): string | undefined => {
