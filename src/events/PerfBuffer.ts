@@ -11,7 +11,7 @@
  *
  * **Losses.** What finds no room is lost: the program is told (ENOSPC), and the kernel writes a record of how many there
  * were before the next that fits. They are counted by CPU, and are elements of the stream at their place. Losses after which
- * nothing more was output are in no record; only the program can count those.
+ * nothing more was output are in no record yet: `losses` has them too, from kernel 6.0 on.
  *
  * **Padding.** A sample has up to 7 bytes more than the program gave, whose content means nothing. Layouts decode what they
  * have, and ignore the rest.
@@ -51,10 +51,10 @@ import type * as Stream from "effect/Stream"
 import { errno } from "../abi/errno.ts"
 import { deferredStream } from "../effect/onDemand.ts"
 import { readCpus } from "../kernel/cpus.ts"
-import { Kernel, type KernelService } from "../kernel/Kernel.ts"
+import { type Block, Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { anInteger, type Check, type Checks, oneOf, readingOptions } from "../kernel/options.ts"
-import { allOrNothing } from "../kernel/systemCall.ts"
+import { acquireBlock, allOrNothing } from "../kernel/systemCall.ts"
 import { isTurnDue } from "../kernel/turn.ts"
 import { makeWaiting, type Waiting } from "../kernel/waiting.ts"
 import { type Layout, LayoutError } from "../layout/Layout.ts"
@@ -64,7 +64,15 @@ import type { EventStatistics } from "./EventStatistics.ts"
 import { acquireCounts, type Counts } from "./internal/counts.ts"
 import { PerfCursor } from "./internal/perfCursor.ts"
 import { PerfBufferError } from "./internal/perfError.ts"
-import { type OpenFailure, type OpenRing, openRing, pauseError, type RingSettings } from "./internal/perfEvents.ts"
+import {
+  LOST_FORMAT,
+  lostError,
+  type OpenFailure,
+  type OpenRing,
+  openRing,
+  pauseError,
+  type RingSettings
+} from "./internal/perfEvents.ts"
 import { acquireReading } from "./internal/perfReaders.ts"
 import type { Visit, Visitor } from "./internal/perfPiece.ts"
 import type { Wakeup } from "./internal/perfRing.ts"
@@ -152,6 +160,11 @@ export interface Reader {
     { readonly opened: ReadonlyArray<number>; readonly offline: ReadonlyArray<number> },
     InvalidArgument | LayoutError | SystemCallError
   >
+  /**
+   * How many samples each CPU has lost so far, as the kernel counts them: those included that no record tells of yet, because
+   * nothing was output after them. Before kernel 6.0 the same as `cpus` has. Fails with `SystemCallError`.
+   */
+  readonly losses: Effect.Effect<ReadonlyArray<{ readonly cpu: number; readonly lost: number }>, SystemCallError>
   /** What was read, as a snapshot; the same numbers are in Effect's metrics, see `EventStatistics`. */
   readonly statistics: () => EventStatistics
   /** The same by CPU, for each that ever had a ring, in the order of their numbers. */
@@ -256,6 +269,20 @@ class Rings {
     for (const { ring } of this.open) all.set(ring.cpu, sum(ring, all.get(ring.cpu)))
     return [...all.values()].toSorted((a, b) => a.cpu - b.cpu)
   }
+
+  /** What each CPU lost, as the kernel counts it. */
+  readonly losses = (memory: Block): Reader["losses"] =>
+    Effect.suspend(() => {
+      const { kernel, settings: { subject } } = this.reader
+      if (this.closed) return Effect.fail(lostError(kernel, subject, -errno.EBADF))
+      const all = new Map([...this.past].map(([cpu, { lost }]) => [cpu, lost]))
+      for (const one of this.open) {
+        const lost = one.lost(memory)
+        if (lost < 0) return Effect.fail(lostError(kernel, subject, lost))
+        all.set(one.ring.cpu, lost + (all.get(one.ring.cpu) ?? 0))
+      }
+      return Effect.succeed([...all].map(([cpu, lost]) => ({ cpu, lost })).toSorted((a, b) => a.cpu - b.cpu))
+    })
 
   /** Pauses or resumes all: 0, or the first `-errno`. */
   pause(paused: boolean): number {
@@ -422,6 +449,7 @@ export const make = (
       paused: (reading) => rings!.whilePaused(reading),
       counts
     })
+    const memory = yield* acquireBlock(kernel, LOST_FORMAT)
     const all = rings = new Rings({ kernel, map, waiting, scope, settings, cursor })
     const { opened } = yield* all.refresh
     if (opened.length === 0) {
@@ -455,6 +483,7 @@ export const make = (
       pause: setPaused(true),
       resume: setPaused(false),
       refresh: all.refresh,
+      losses: all.losses(memory),
       statistics: () => counts.snapshot(),
       cpus: () => all.cpus(),
       [countsOf]: counts

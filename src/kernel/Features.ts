@@ -28,6 +28,7 @@ export const features = {
   logTrueSize: { name: "telling the size of a verifier log", since: [6, 4] },
   memcgAccounting: { name: "accounting BPF memory to cgroups in place of RLIMIT_MEMLOCK", since: [5, 11] },
   perfEventLink: { name: "a BPF link to a perf event", since: [5, 15] },
+  perfLost: { name: "counting what a perf event lost", since: [6, 0] },
   privateStacks: { name: "functions of tracing programs with a stack of their own", since: [6, 13] },
   rawTracepointTestRun: { name: "a test run of a raw tracepoint", since: [5, 10] },
   ringbuf: { name: "a ringbuf map", since: [5, 8] },

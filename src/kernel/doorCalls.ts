@@ -29,7 +29,8 @@ const bpf: Rows<BpfCalls> = {
 
 const perf: Rows<PerfCalls> = {
   open: { name: "perf_event_open", gives: "descriptor" },
-  ioctl: { name: "ioctl" }
+  ioctl: { name: "ioctl" },
+  readCount: { name: "read" }
 }
 
 const files: Rows<FileCalls> = {

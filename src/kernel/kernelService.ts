@@ -35,6 +35,8 @@ export interface PerfCalls {
   readonly open: (attr: Block, pid: number, cpu: number, groupFd: number, flags: number) => number
   /** `ioctl(2)` with an integer argument, or with the address of a block. */
   readonly ioctl: (fd: number, request: number, argument: number | Block) => number
+  /** `read(2)`: what the event has counted, as its `read_format` has it, into the first `size` bytes of a block. */
+  readonly readCount: (fd: number, into: Block, size: number) => number
 }
 
 /** Who may do what with a file. */

@@ -11,6 +11,7 @@ import {
   Asm,
   BpfMap,
   EventStatistics,
+  Features,
   Kernel,
   Layout,
   PerfBuffer,
@@ -208,6 +209,11 @@ export const perfBuffers = (anyTest: AnyTest, options: { readonly events: number
       expect(first.every((event) => event._tag === "Sample")).toBe(true)
       expect(rest).toMatchObject([{ _tag: "Lost", cpu, count: 5 }, { _tag: "Sample", cpu }])
       expect(yield* refused).toBe(12)
+      // What no record tells of yet is known to the kernel.
+      yield* emit(room + 4, cpu)
+      const { version } = yield* Kernel.Kernel
+      const known = Features.isExpected(version, "perfLost") ? 16 : 12
+      expect(yield* reader.losses).toEqual(cpus.map((each) => ({ cpu: each, lost: each === cpu ? known : 0 })))
       const own = reader.cpus().find((each) => each.cpu === cpu)
       expect(own).toEqual({ cpu, samples: 2 * room + 3, bytes: PADDED * (2 * room + 3), lost: 12, overwritten: 0 })
       expect(reader.cpus().map((each) => each.cpu)).toEqual(cpus)
@@ -397,6 +403,7 @@ export const perfBuffers = (anyTest: AnyTest, options: { readonly events: number
       expect(numbersOf(reader)).toEqual([])
       expect(yield* Effect.flip(reader.ready)).toMatchObject({ code: "EBADF" })
       expect(yield* Effect.flip(reader.pause)).toMatchObject({ code: "EBADF" })
+      expect(yield* Effect.flip(reader.losses)).toMatchObject({ code: "EBADF" })
       yield* reader.flush
       expect(yield* Effect.flip(reader.refresh)).toMatchObject({ code: "EBADF" })
       expect(reader.statistics()).toMatchObject({ events: 0, lag: 0 })
@@ -754,6 +761,7 @@ export const perfBuffers = (anyTest: AnyTest, options: { readonly events: number
       yield* emit(1, cpus[0]!)
       yield* reader.pause
       yield* reader.resume
+      yield* reader.losses
       const seen = yield* PerfBuffer.records(reader, Numbered).pipe(Stream.take(1), Stream.runCollect)
       expect(seen.length).toBe(1)
     })

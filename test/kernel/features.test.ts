@@ -5,7 +5,14 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
 import { expect } from "vitest"
-import { bpf_attach_type, bpf_cmd, perf_type_id } from "../../src/abi/generated/enums.ts"
+import {
+  bpf_attach_type,
+  bpf_cmd,
+  perf_event_read_format,
+  perf_event_sample_format,
+  perf_sw_ids,
+  perf_type_id
+} from "../../src/abi/generated/enums.ts"
 import {
   bpf_attr_batch,
   bpf_attr_link_create,
@@ -28,6 +35,7 @@ import {
 } from "../../src/index.ts"
 import * as Asm from "../../src/isa/Asm.ts"
 import { fill } from "../../src/kernel/attribute.ts"
+import { acquirePerfEvent } from "../../src/kernel/perfEvents.ts"
 import { acquireBlock, acquireFd, readFile } from "../../src/kernel/systemCall.ts"
 import { real } from "../support/kernels.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
@@ -178,6 +186,17 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
         () => kernel.bpf.call(bpf_cmd.BPF_LINK_CREATE, link, bpf_attr_link_create.size)
       )
     )
+  }),
+
+  perfLost: Effect.gen(function*() {
+    const kernel = yield* Kernel.Kernel
+    const fields = {
+      type: perf_type_id.PERF_TYPE_SOFTWARE,
+      config: perf_sw_ids.PERF_COUNT_SW_BPF_OUTPUT,
+      sample_type: perf_event_sample_format.PERF_SAMPLE_RAW,
+      read_format: perf_event_read_format.PERF_FORMAT_LOST
+    }
+    return yield* works(acquirePerfEvent(kernel, "probe", { pid: -1, cpu: 0, fields }))
   }),
 
   rawTracepointTestRun: Effect.gen(function*() {

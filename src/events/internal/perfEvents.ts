@@ -4,9 +4,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
-import { perf_event_sample_format, perf_sw_ids, perf_type_id } from "../../abi/generated/enums.ts"
+import {
+  perf_event_read_format,
+  perf_event_sample_format,
+  perf_sw_ids,
+  perf_type_id
+} from "../../abi/generated/enums.ts"
 import { mman, perf } from "../../abi/os.ts"
-import type { KernelService } from "../../kernel/Kernel.ts"
+import { isExpected } from "../../kernel/Features.ts"
+import type { Block, KernelService } from "../../kernel/Kernel.ts"
 import { type InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { acquirePerfEvent } from "../../kernel/perfEvents.ts"
 import { acquireMapping, retrying, toError } from "../../kernel/systemCall.ts"
@@ -17,6 +23,9 @@ import { PerfRing, type Wakeup } from "./perfRing.ts"
 
 /** include/uapi/linux/time.h: what `bpf_ktime_get_ns` tells. */
 const CLOCK_MONOTONIC = 1
+
+/** What read(2) gives with PERF_FORMAT_LOST: the event's count, and what it lost, of 8 bytes each. */
+export const LOST_FORMAT = 16
 
 export interface RingSettings {
   readonly subject: string
@@ -33,6 +42,8 @@ export interface OpenRing {
   readonly ring: PerfRing
   /** Stops output into the ring, or starts it again: 0, or `-errno`. What programs output meanwhile is counted as lost. */
   readonly pause: (paused: boolean) => number
+  /** How many samples were lost so far, those included that no record tells of yet: the number, or `-errno`. */
+  readonly lost: (memory: Block) => number
   readonly scope: Scope.Closeable
   /** False once another ring has the CPU's entry of the map, which this one's end is to leave alone then. */
   ownsEntry: boolean
@@ -77,7 +88,8 @@ export const openRing = (
         sample_type: timed ? PERF_SAMPLE_RAW | PERF_SAMPLE_TIME : PERF_SAMPLE_RAW,
         ...(timed ? { sample_id_all: 1, use_clockid: 1, clockid: CLOCK_MONOTONIC } : {}),
         ...("events" in wakeup ? { wakeup_events: wakeup.events } : { watermark: 1, wakeup_watermark: wakeup.bytes }),
-        ...(overwritable ? { write_backward: 1 } : {})
+        ...(overwritable ? { write_backward: 1 } : {}),
+        ...(isExpected(kernel.version, "perfLost") ? { read_format: perf_event_read_format.PERF_FORMAT_LOST } : {})
       }
     })
     // A ring that is mapped without write access is one that the kernel overwrites: it knows of no reader's position.
@@ -110,7 +122,12 @@ export const openRing = (
     return Object.assign(opened, {
       ring,
       pause: (paused: boolean) =>
-        retrying(() => kernel.perf.ioctl(event.fd, perf.PERF_EVENT_IOC_PAUSE_OUTPUT, paused ? 1 : 0))
+        retrying(() => kernel.perf.ioctl(event.fd, perf.PERF_EVENT_IOC_PAUSE_OUTPUT, paused ? 1 : 0)),
+      lost: (memory: Block) => {
+        if (!isExpected(kernel.version, "perfLost")) return ring.lost
+        const result = retrying(() => kernel.perf.readCount(event.fd, memory, LOST_FORMAT))
+        return result < 0 ? result : Number(memory.view.getBigUint64(8, true))
+      }
     })
   })
   return Effect.uninterruptible(Effect.flatMap(Scope.fork(owner), (scope) =>
@@ -133,3 +150,7 @@ export const openRing = (
 /** The error of a ring's ioctl. */
 export const pauseError = (kernel: KernelService, subject: string, result: number): SystemCallError =>
   toError(kernel, { call: "ioctl", command: "PERF_EVENT_IOC_PAUSE_OUTPUT", subject }, result)
+
+/** The error of reading what an event lost. */
+export const lostError = (kernel: KernelService, subject: string, result: number): SystemCallError =>
+  toError(kernel, { call: "read", subject }, result)

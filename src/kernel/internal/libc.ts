@@ -13,6 +13,7 @@ export const bind = (koffi: Koffi) => {
     dup3: libc.func("dup3", "int", ["int", "int", "int"]),
     fcntl: libc.func("fcntl", "int", ["int", "int", "int"]),
     ioctl: libc.func("ioctl", "int", ["int", "ulong", "uintptr_t"]),
+    read: libc.func("read", "long", ["int", "uintptr_t", "size_t"]),
     prlimit: libc.func("prlimit", "int", ["int", "int", "uintptr_t", "uintptr_t"]),
     mount: libc.func("mount", "int", ["uintptr_t", "uintptr_t", "uintptr_t", "ulong", "uintptr_t"]),
     umount2: libc.func("umount2", "int", ["uintptr_t", "int"]),

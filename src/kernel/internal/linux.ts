@@ -177,7 +177,8 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     ioctl: (fd, request, argument) => {
       if (typeof argument === "number") return result(libc.ioctl(fd, request, argument))
       return argument.live ? result(libc.ioctl(fd, request, argument.address)) : refused()
-    }
+    },
+    readCount: (fd, into, size) => guarded(into, size) ? result(libc.read(fd, into.address, size)) : refused()
   }
 
   const files: FileCalls = {

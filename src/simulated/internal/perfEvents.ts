@@ -4,7 +4,8 @@ import { perf_sw_ids, perf_type_id } from "../../abi/generated/enums.ts"
 import { perf_event_attr } from "../../abi/generated/structs.ts"
 import { programTypes } from "../../abi/names.ts"
 import { perf } from "../../abi/os.ts"
-import type { Block, PerfCalls } from "../../kernel/Kernel.ts"
+import { isExpected } from "../../kernel/Features.ts"
+import type { Block, KernelVersion, PerfCalls } from "../../kernel/Kernel.ts"
 import type { DescriptorTable, PerfEvent } from "./descriptors.ts"
 import type { Objects } from "./objects.ts"
 import { outputAttributes, PerfOutputEvent } from "./perfOutput.ts"
@@ -13,15 +14,16 @@ export interface PerfEventsOptions {
   readonly descriptors: DescriptorTable
   readonly objects: Objects
   readonly possibleCpus: number
+  readonly version: KernelVersion
   readonly hasTracepointId: (id: number) => boolean
 }
 
 let lastOutputId = 0
 
 /** An event for what programs output on a CPU, or `-errno`. */
-const openOutput = ({ possibleCpus }: PerfEventsOptions, attr: Block, pid: number, cpu: number) => {
+const openOutput = ({ possibleCpus, version }: PerfEventsOptions, attr: Block, pid: number, cpu: number) => {
   if (pid !== -1 || cpu < 0 || cpu >= possibleCpus) return -errno.EINVAL
-  const attributes = outputAttributes(attr.view)
+  const attributes = outputAttributes(attr.view, isExpected(version, "perfLost"))
   return typeof attributes === "number" ? attributes : new PerfOutputEvent(++lastOutputId, cpu, attributes)
 }
 
@@ -80,7 +82,18 @@ const ioctl = (
   }
 }
 
+const readCount = ({ descriptors }: PerfEventsOptions, fd: number, into: Block, size: number): number => {
+  const event = descriptors.get(fd, "PerfEvent")
+  if (event === undefined) return descriptors.any(fd) === undefined ? -errno.EBADF : -errno.EINVAL
+  const counts = new Uint8Array((event.output?.read() ?? BigUint64Array.of(0n)).buffer)
+  if (size < counts.length) return -errno.ENOSPC
+  if (!into.live || size > into.size) return -errno.EFAULT
+  into.bytes.set(counts)
+  return counts.length
+}
+
 export const perfCalls = (options: PerfEventsOptions): PerfCalls => ({
   open: (attr, pid, cpu) => open(options, attr, pid, cpu),
-  ioctl: (fd, request, argument) => ioctl(options, fd, request, typeof argument === "number" ? argument : -1)
+  ioctl: (fd, request, argument) => ioctl(options, fd, request, typeof argument === "number" ? argument : -1),
+  readCount: (fd, into, size) => readCount(options, fd, into, size)
 })

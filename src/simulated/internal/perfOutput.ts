@@ -1,7 +1,7 @@
 // Perf events that take what programs output, and their rings, after kernel/events/ring_buffer.c. The reader sees the very
 // pages that it would map.
 import { errno } from "../../abi/errno.ts"
-import { perf_event_sample_format, perf_event_type } from "../../abi/generated/enums.ts"
+import { perf_event_read_format, perf_event_sample_format, perf_event_type } from "../../abi/generated/enums.ts"
 import { perf_event_attr } from "../../abi/generated/structs.ts"
 import { viewOf } from "./memory.ts"
 
@@ -20,15 +20,20 @@ export interface OutputAttributes {
   /** Whether other records than samples are stamped too. */
   readonly sampleIdAll: boolean
   readonly backward: boolean
+  /** Whether who reads the event is told what it lost. */
+  readonly tellsLost: boolean
   /** Bytes after which a reader is woken, or 0. */
   readonly watermark: number
   /** Samples after which a reader is woken, or 0. */
   readonly wakeupEvents: number
 }
 
-/** The attributes, or `-errno` for what is not simulated. */
-export const outputAttributes = (attr: DataView): OutputAttributes | number => {
-  const { sample_type, wakeup_events } = perf_event_attr.fields
+/** The attributes, or `-errno` for what is not simulated, or not known to a kernel that `tellsLost` nobody. */
+export const outputAttributes = (attr: DataView, tellsLost: boolean): OutputAttributes | number => {
+  const { read_format, sample_type, wakeup_events } = perf_event_attr.fields
+  const readFormat = Number(attr.getBigUint64(read_format.offset, true))
+  const known = tellsLost ? perf_event_read_format.PERF_FORMAT_LOST : 0
+  if ((readFormat & ~known) !== 0) return -errno.EINVAL
   const bit = (name: "sample_id_all" | "watermark" | "write_backward"): boolean => {
     const { offset, shift } = perf_event_attr.fields[name]
     return ((attr.getBigUint64(offset, true) >> BigInt(shift)) & 1n) === 1n
@@ -40,6 +45,7 @@ export const outputAttributes = (attr: DataView): OutputAttributes | number => {
     timed: (sampleType & PERF_SAMPLE_TIME) !== 0,
     sampleIdAll: bit("sample_id_all"),
     backward: bit("write_backward"),
+    tellsLost: readFormat !== 0,
     watermark: bit("watermark") ? wakeup : 0,
     wakeupEvents: bit("watermark") ? 0 : wakeup
   }
@@ -170,6 +176,7 @@ export class PerfOutputEvent {
   /** Called when a reader is to be woken. */
   readonly wakers = new Set<() => void>()
   private readonly id: number
+  private lost = 0
 
   constructor(id: number, cpu: number, attributes: OutputAttributes) {
     this.id = id
@@ -197,8 +204,14 @@ export class PerfOutputEvent {
 
   output(sample: Uint8Array, time: bigint): number {
     if (this.ring === undefined) return -errno.ENOSPC
-    if (!this.paused) return this.ring.output(sample, time)
-    this.ring.lose()
-    return -errno.ENOSPC
+    const result = this.paused ? -errno.ENOSPC : this.ring.output(sample, time)
+    if (this.paused) this.ring.lose()
+    if (result === -errno.ENOSPC) this.lost++
+    return result
+  }
+
+  /** What read(2) gives: the count of the event, which counts nothing, and what it lost where that is asked for. */
+  read(): BigUint64Array {
+    return this.attributes.tellsLost ? BigUint64Array.of(0n, BigInt(this.lost)) : BigUint64Array.of(0n)
   }
 }

@@ -28,7 +28,7 @@ const recorded = () => {
     allocate: answer("allocate", block),
     free: answer("free", undefined),
     bpf: { call: answer("bpf.call", 5), raiseMemlock: answer("bpf.raiseMemlock", 0) },
-    perf: { open: answer("perf.open", 6), ioctl: answer("perf.ioctl", 0) },
+    perf: { open: answer("perf.open", 6), ioctl: answer("perf.ioctl", 0), readCount: answer("perf.readCount", 16) },
     files: {
       mmap: answer("files.mmap", mapping),
       munmap: answer("files.munmap", 0),
@@ -60,6 +60,7 @@ const acquiring: ReadonlyArray<
   ["bpf.call", "bpf", (k) => k.bpf.call(0, block, 8), 5],
   ["perf.open", "perf_event_open", (k) => k.perf.open(block, 0, 0, -1, 0), 6],
   ["perf.ioctl", "ioctl", (k) => k.perf.ioctl(3, 1, 0), 0],
+  ["perf.readCount", "read", (k) => k.perf.readCount(3, block, 16), 16],
   ["files.mmap", "mmap", (k) => k.files.mmap(3, 4096, 1, 0), mapping],
   ["files.dup", "fcntl", (k) => k.files.dup(3), 7],
   ["bpf.raiseMemlock", "prlimit", (k) => k.bpf.raiseMemlock(), 0],
