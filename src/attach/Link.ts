@@ -29,13 +29,15 @@ import { acquireById, listById } from "../bpf/objectIds.ts"
 import { acquirePinned, pinObject } from "../bpf/pins.ts"
 import { isHandle, openFd, subjectOf } from "../kernel/handle.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
-import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor } from "../kernel/systemCall.ts"
-import { checkFd, checkId } from "../kernel/validate.ts"
-import type { Program } from "../program/Program.ts"
-import { type AttachError, NotSupported } from "./AttachError.ts"
+import { type Checks, readingOptions, whenRight } from "../kernel/options.ts"
+import { checkFd, checkId, shown } from "../kernel/validate.ts"
+import { programHandles } from "../program/handles.ts"
+import { isProgram, type Program } from "../program/Program.ts"
+import { AttachError, NotSupported, type Reason } from "./AttachError.ts"
 import { toAttachError } from "./internal/attaching.ts"
-import { fromDescriptor, holdingOf, type Link, linkHandles } from "./internal/holding.ts"
+import { fromDescriptor, type Holding, holdingOf, type Link, linkHandles } from "./internal/holding.ts"
 import { checkIsLink, type Info, readInfo } from "./internal/linkInfo.ts"
 
 export type { Holder, Link } from "./internal/holding.ts"
@@ -44,14 +46,27 @@ export type { Info, LinkType } from "./internal/linkInfo.ts"
 /** True for attachments. */
 export const isLink = (value: unknown): value is Link => isHandle(linkHandles.link, value)
 
+/** What is done with a link; `InvalidArgument` is the reason where it is none. */
+const onLink = <A, R>(
+  link: Link,
+  f: (holding: Holding) => Effect.Effect<A, Reason, R>
+): Effect.Effect<A, AttachError, R> =>
+  Effect.suspend(() => {
+    const holding = isLink(link) ? holdingOf(link) : undefined
+    if (holding !== undefined) return Effect.mapError(whenRight(() => f(holding)), toAttachError(link))
+    const { expected } = linkHandles.link
+    const reason = new InvalidArgument({ field: "link", expected, actual: shown(link) })
+    return Effect.fail(new AttachError({ program: "no program", target: "no target", reason }))
+  })
+
 /** The descriptor of a link, for what only links can do. */
 const linkFd = (link: Link, what: string): Effect.Effect<number, AttachError> =>
-  Effect.suspend(() => {
-    if (link.holder === "link") return Effect.mapError(openFd(link), toAttachError(link))
+  onLink(link, () => {
+    if (link.holder === "link") return openFd("link", link, linkHandles.link)
     const why = link.holder === "perf_event"
       ? "this kernel has no links to perf events, which came in Linux 5.15"
       : "the target holds the program by itself, and there is no link"
-    return Effect.fail(toAttachError(link)(new NotSupported({ what, why })))
+    return Effect.fail(new NotSupported({ what, why }))
   })
 
 /**
@@ -66,6 +81,16 @@ export const info = (link: Link): Effect.Effect<Info, AttachError, Kernel> =>
         Effect.mapError(readInfo(kernel, fd, subjectOf(link)), toAttachError(link)))
   )
 
+/** How a program is put in the place of another. */
+export interface UpdateOptions<T extends ProgramType = ProgramType> {
+  /** The program that must be there now. */
+  readonly expected?: Program<T, any> | undefined
+}
+
+const updateChecks: Checks<UpdateOptions<any>> = {
+  expected: { expected: programHandles.expected, accepts: isProgram }
+}
+
 /**
  * Puts another program of the same type in the place of an attachment's, in one step: no event is missed. With `expected`,
  * only if that is the program there now.
@@ -76,15 +101,16 @@ export const info = (link: Link): Effect.Effect<Info, AttachError, Kernel> =>
 export const update = <T extends ProgramType>(
   link: Link<T>,
   program: Program<T, any>,
-  options?: { readonly expected?: Program<T, any> | undefined }
+  options?: UpdateOptions<T>
 ): Effect.Effect<void, AttachError, Kernel> =>
-  Effect.gen(function*() {
-    const expected = options?.expected
-    const fd = yield* openFd(program)
-    const old = expected === undefined ? undefined : yield* openFd(expected)
-    if (link.holder !== "target") yield* openFd(link)
-    return yield* holdingOf(link)!.update(fd, old)
-  }).pipe(Effect.mapError(toAttachError(link)), Effect.withSpan("Link.update", { attributes: { target: link.target } }))
+  onLink(link, (holding) =>
+    Effect.gen(function*() {
+      const { expected } = yield* readingOptions("options of an update", options, updateChecks)
+      const fd = yield* openFd("program", program, programHandles)
+      const old = expected === undefined ? undefined : yield* openFd("expected", expected, programHandles)
+      if (link.holder !== "target") yield* openFd("link", link, linkHandles.link)
+      return yield* holding.update(fd, old)
+    }).pipe(Effect.withSpan("Link.update", { attributes: { target: link.target } })))
 
 /**
  * Detaches before the scope closes, for all that hold the link: other processes, and its pin. The handle stays, with
@@ -94,10 +120,11 @@ export const update = <T extends ProgramType>(
  * EOPNOTSUPP, and they end with the last that holds them. Fails with `AttachError`.
  */
 export const detach = (link: Link): Effect.Effect<void, AttachError, Kernel> =>
-  Effect.gen(function*() {
-    if (link.holder !== "target") yield* openFd(link)
-    return yield* holdingOf(link)!.detach
-  }).pipe(Effect.mapError(toAttachError(link)), Effect.withSpan("Link.detach", { attributes: { target: link.target } }))
+  onLink(link, (holding) =>
+    Effect.gen(function*() {
+      if (link.holder !== "target") yield* openFd("link", link, linkHandles.link)
+      return yield* holding.detach
+    }).pipe(Effect.withSpan("Link.detach", { attributes: { target: link.target } })))
 
 /**
  * Gives an attachment a name in a BPF file system: it stays when no process holds it. `BpfFs.unpin` takes the name away, and

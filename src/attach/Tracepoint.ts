@@ -33,12 +33,13 @@ import type * as Scope from "effect/Scope"
 import { errno } from "../abi/errno.ts"
 import { perf_type_id } from "../abi/generated/enums.ts"
 import type { Kernel, KernelService } from "../kernel/Kernel.ts"
-import { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { SystemCallError } from "../kernel/KernelError.ts"
+import { type Check, type Checks, readOptions, required } from "../kernel/options.ts"
 import { readFile } from "../kernel/systemCall.ts"
 import type { Program } from "../program/Program.ts"
 import { type AttachError, ReadsBeyondRecord, type Reason, TargetNotFound } from "./AttachError.ts"
 import { attaching } from "./internal/attaching.ts"
-import { attachToPerfEvent } from "./internal/perfEvent.ts"
+import { aCookie, attachToPerfEvent } from "./internal/perfEvent.ts"
 import { acquireTracefs } from "./internal/tracefs.ts"
 import type { Link } from "./Link.ts"
 
@@ -54,13 +55,13 @@ export interface Options {
   readonly cookie?: bigint | undefined
 }
 
-const checkTarget = (target: Target): InvalidArgument | undefined => {
-  for (const field of ["category", "name"] as const) {
-    if (/^[A-Za-z0-9_-]+$/.test(target[field])) continue
-    return new InvalidArgument({ field, expected: "letters, digits, _ and -", actual: JSON.stringify(target[field]) })
-  }
-  return undefined
+const aFolder: Check = {
+  expected: "letters, digits, _ and -",
+  accepts: (value) => typeof value === "string" && /^[A-Za-z0-9_-]+$/.test(value)
 }
+
+const targetChecks: Checks<Target> = { category: required(aFolder), name: required(aFolder) }
+const optionChecks: Checks<Options> = { cookie: aCookie }
 
 /** A file of a tracepoint's folder. */
 const readFromTracefs = (kernel: KernelService, { category, name }: Target, file: string) =>
@@ -113,15 +114,20 @@ export const attach = (
   target: Target,
   options?: Options
 ): Effect.Effect<Link<"tracepoint">, AttachError, Kernel | Scope.Scope> =>
-  attaching(program, `tracepoint ${target.category}/${target.name}`, (attaching) =>
+  attaching(program, "a tracepoint", () => {
+    const { category, name } = readOptions("target", target, targetChecks)
+    return {
+      target: `tracepoint ${category}/${name}`,
+      place: { category, name },
+      ...readOptions("options of a tracepoint", options, optionChecks)
+    }
+  }, (attaching, { cookie, place }) =>
     Effect.gen(function*() {
-      const invalid = checkTarget(target)
-      if (invalid !== undefined) return yield* invalid
       const { kernel } = attaching
-      const config = yield* readId(kernel, target)
+      const config = yield* readId(kernel, place)
       const fields = { type: perf_type_id.PERF_TYPE_TRACEPOINT, config, sample_period: 1, wakeup_events: 1 }
       // On one CPU only: a BPF program belongs to the tracepoint itself and then runs for all CPUs.
-      return yield* attachToPerfEvent(attaching, { fields, pid: -1, cpu: 0 }, options?.cookie).pipe(
-        Effect.catch(explained(kernel, target))
+      return yield* attachToPerfEvent(attaching, { fields, pid: -1, cpu: 0 }, cookie).pipe(
+        Effect.catch(explained(kernel, place))
       )
     }))

@@ -43,10 +43,10 @@ const explained = (kernel: KernelService, path: string, error: SystemCallError):
   return error.errno === errno.EACCES ? new SystemCallError({ ...error, hint: whyForbidden(kernel, path) }) : error
 }
 
-const checked = <A, E, R>(path: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidArgument, R> =>
+const checked = <A, E, R>(path: string, make: () => Effect.Effect<A, E, R>): Effect.Effect<A, E | InvalidArgument, R> =>
   Effect.suspend((): Effect.Effect<A, E | InvalidArgument, R> => {
     const invalid = checkPath("path", path)
-    return invalid === undefined ? effect : Effect.fail(invalid)
+    return invalid === undefined ? make() : Effect.fail(invalid)
   })
 
 /** BPF_OBJ_PIN: an object lives on under a path. */
@@ -56,13 +56,11 @@ export const pinObject = (
   subject: string,
   path: string
 ): Effect.Effect<void, InvalidArgument | SystemCallError> =>
-  checked(
-    path,
+  checked(path, () =>
     Effect.mapError(
       perform(kernel, "BPF_OBJ_PIN", { pathname: pointToText(path), bpf_fd: fd }, { subject: `${subject} at ${path}` }),
       (error) => explained(kernel, path, error)
-    )
-  )
+    ))
 
 /**
  * BPF_OBJ_GET: a descriptor of what is pinned at a path, closed with the scope. `fileFlags` are BPF_F_RDONLY or
@@ -73,8 +71,7 @@ export const acquirePinned = (
   path: string,
   fileFlags?: number
 ): Effect.Effect<Descriptor, InvalidArgument | SystemCallError, Scope.Scope> =>
-  checked(
-    path,
+  checked(path, () =>
     Effect.mapError(
       acquire(
         kernel,
@@ -83,5 +80,4 @@ export const acquirePinned = (
         { subject: path }
       ),
       (error) => error.errno === errno.ENOENT ? error : explained(kernel, path, error)
-    )
-  )
+    ))

@@ -21,15 +21,37 @@
  *   })
  * ```
  */
-import type * as Result from "effect/Result"
-import { blobOf, type Btf } from "./internal/blob.ts"
-import type { BtfError } from "./internal/error.ts"
+import * as Result from "effect/Result"
+import { type Check, checkGiven, type Checks, readGiven, type Wrong } from "../abi/given.ts"
+import { Blob, blobOf, type Btf } from "./internal/blob.ts"
+import { BtfError } from "./internal/error.ts"
 import { parseBytes, parseInParts } from "./internal/parse.ts"
 
 export type { Btf } from "./internal/blob.ts"
 export { encode } from "./internal/encode.ts"
 export { BtfError } from "./internal/error.ts"
 export * from "./internal/query.ts"
+
+/** What a blob is parsed with. */
+export interface ParseOptions {
+  /** The BTF that a split one builds on: vmlinux for a module's. */
+  readonly base?: Btf
+}
+
+/** True for BTF that was parsed. */
+export const isBtf = (value: unknown): value is Btf => {
+  try {
+    return value instanceof Blob
+  } catch {
+    return false // a Proxy
+  }
+}
+
+const someBytes: Check = { expected: "a Uint8Array", accepts: (value) => value instanceof Uint8Array }
+const parseChecks: Checks<ParseOptions> = {
+  base: { expected: "BTF, as parse gives it", accepts: isBtf }
+}
+const unfit = (wrong: Wrong): BtfError => new BtfError(wrong)
 
 /**
  * Parses the bytes of a BTF blob, which are kept and must not change. `base` is the BTF that a split one builds on:
@@ -39,8 +61,16 @@ export * from "./internal/query.ts"
  * one shows when it is used. A type of a kind that is not known is an error, unless the blob has a layout section that
  * describes it: then it is `Opaque`.
  */
-export const parse = (bytes: Uint8Array, options?: { readonly base?: Btf }): Result.Result<Btf, BtfError> =>
-  parseBytes(bytes, options?.base === undefined ? undefined : blobOf(options.base))
+export const parse = (bytes: Uint8Array, options?: ParseOptions): Result.Result<Btf, BtfError> => {
+  try {
+    const { base } = readGiven("options of parse", options, parseChecks, unfit)
+    checkGiven("bytes", bytes, someBytes, unfit)
+    return parseBytes(bytes, base === undefined ? undefined : blobOf(base))
+  } catch (error) {
+    if (error instanceof BtfError) return Result.fail(error)
+    throw error
+  }
+}
 
 /**
  * @internal As `parse`, for what the running kernel holds, which has checked all names in it before it used them. In parts of

@@ -26,6 +26,17 @@ import type * as Scope from "effect/Scope"
 import { allOrNothing } from "../kernel/systemCall.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument } from "../kernel/KernelError.ts"
+import {
+  aFunction,
+  anObject,
+  aText,
+  type Check,
+  type Checks,
+  readOptions,
+  required,
+  whenRight
+} from "../kernel/options.ts"
+import { shown } from "../kernel/validate.ts"
 import * as BpfMap from "../map/BpfMap.ts"
 import * as Program from "../program/Program.ts"
 import type { ProgramType } from "../abi/names.ts"
@@ -128,18 +139,26 @@ export type LoadedOf<N extends Name> = EntryOf<N> extends infer E
 export const names: ReadonlyArray<Name> = Object.keys(recipes) as Array<Name>
 
 /** True if there is a program of that name. */
-export const has = (name: string): name is Name => Object.hasOwn(recipes, name)
+export const has = (name: string): name is Name => typeof name === "string" && Object.hasOwn(recipes, name)
 
 const unknown = (name: string): InvalidArgument =>
-  new InvalidArgument({ field: "name", expected: "one of Catalog.names", actual: String(name) })
+  new InvalidArgument({
+    field: "name",
+    expected: "one of Catalog.names",
+    actual: typeof name === "string" ? name.slice(0, 60) : shown(name)
+  })
+
+const aNumber: Check = { expected: "a number", accepts: (value) => typeof value === "number" }
 
 /**
  * The program of a name, made with these options. Throws `InvalidArgument` for a name that is none, which the compiler does
- * not let through: ask `has` about one from elsewhere.
+ * not let through (ask `has` about one from elsewhere), and for options that the program has not, or that are no numbers.
  */
 export const get = <const N extends Name>(name: N, options?: Options<N>): EntryOf<N> => {
   if (!has(name)) throw unknown(name)
-  return { name, ...(recipes[name] as (options?: unknown) => object)(options ?? undefined) } as EntryOf<N>
+  const make = recipes[name] as ((options?: unknown) => object) & { readonly options?: ReadonlyArray<string> }
+  const checks = Object.fromEntries((make.options ?? []).map((option) => [option, aNumber]))
+  return { name, ...make(readOptions(`options of ${name}`, options, checks)) } as EntryOf<N>
 }
 
 /** All that loading can fail with. */
@@ -162,6 +181,26 @@ const each = <A, B, E, R>(record: { readonly [name: string]: A }, f: (value: A) 
 export const loadEntry = <N extends string, T extends ProgramType, M extends Maps, C extends Programs>(
   entry: Entry<N, T, M, C>
 ): Loading<Loaded<T, M, C>> =>
+  whenRight(() => put(readOptions<Entry>("entry", entry, entryChecks) as Entry<N, T, M, C>))
+
+const aRecord: Check = {
+  expected: "an object of objects, by name",
+  accepts: (value) => anObject.accepts(value) && Object.values(value).every(anObject.accepts)
+}
+
+const entryChecks: Checks<Entry> = {
+  name: aText,
+  description: aText,
+  since: { expected: "a version", accepts: Array.isArray },
+  program: required(anObject),
+  companions: required(aRecord),
+  maps: required(aRecord),
+  start: required(aFunction)
+}
+
+const put = <N extends string, T extends ProgramType, M extends Maps, C extends Programs>(
+  entry: Entry<N, T, M, C>
+): Loading<Loaded<T, M, C>> =>
   allOrNothing(Effect.gen(function*() {
     const maps = yield* each(entry.maps, (definition) => BpfMap.create(definition))
     const companions = yield* each(entry.companions, (spec) => Program.load(spec, { maps }))
@@ -172,14 +211,11 @@ export const loadEntry = <N extends string, T extends ProgramType, M extends Map
   }))
 
 /**
- * As `loadEntry`, for the program of a name, made with these options. Fails with `InvalidArgument` for a name that is none.
+ * As `loadEntry`, for the program of a name, made with these options. Fails with `InvalidArgument` for a name that is none and
+ * for options as `get` throws them.
  */
 export const load = <const N extends Name>(
   name: N,
   options?: Options<N>
 ): Loading<LoadedOf<N>> =>
-  Effect.suspend(() =>
-    has(name)
-      ? loadEntry(get(name, options) as unknown as Entry) as unknown as Loading<LoadedOf<N>>
-      : Effect.fail(unknown(name))
-  )
+  whenRight(() => loadEntry(get(name, options) as unknown as Entry) as unknown as Loading<LoadedOf<N>>)

@@ -37,7 +37,9 @@
  */
 import type * as Result from "effect/Result"
 import type { Assembled } from "./internal/assemble.ts"
+import { type Check, checkGiven, type Checks, readGiven, type Wrong } from "../abi/given.ts"
 import * as Instruction from "./Instruction.ts"
+import { AsmError } from "./internal/error.ts"
 import { type Code, type KnownFunction, list } from "./internal/text/listing.ts"
 import { type Listing, parse as parseText } from "./internal/text/parse.ts"
 import type { ParseError } from "./internal/text/scan.ts"
@@ -64,6 +66,33 @@ export interface Options {
   readonly slots?: boolean
   /** Whether each instruction's bytes are shown before it; false unless given. */
   readonly bytes?: boolean
+}
+
+const isText = (value: unknown): boolean => typeof value === "string"
+const aFunction: Check = { expected: "a function", accepts: (value) => typeof value === "function" }
+const aBoolean: Check = { expected: "true or false", accepts: (value) => typeof value === "boolean" }
+
+const checks: Checks<Options> = {
+  functions: {
+    expected: "an array of names and slots",
+    accepts: (value) => Array.isArray(value) && value.every((f) => isText(f.name) && Number.isInteger(f.slot))
+  },
+  mapName: aFunction,
+  kfuncName: aFunction,
+  line: aFunction,
+  source: aBoolean,
+  slots: aBoolean,
+  bytes: aBoolean
+}
+
+const unfit = ({ actual, expected, field }: Wrong): AsmError =>
+  new AsmError({ index: 0, operand: field, expected, actual, cure: undefined, location: undefined })
+
+const aProgram: Check = {
+  expected: "bytes, instructions, or what Asm.assemble gives",
+  accepts: (value) =>
+    value instanceof Uint8Array ||
+    (Array.isArray(value) ? value : value.instructions).every((i: any) => i?._tag === "Instruction")
 }
 
 interface Known {
@@ -95,6 +124,7 @@ const known = (instructions: ReadonlyArray<Instruction.Instruction>, functions: 
 }
 
 const knownOf = (program: Uint8Array | ReadonlyArray<Instruction.Instruction> | Assembled): Known => {
+  checkGiven("program", program, aProgram, unfit)
   if (program instanceof Uint8Array) {
     return { bytes: program, references: noReferences, functions: [], line: undefined }
   }
@@ -107,23 +137,25 @@ const knownOf = (program: Uint8Array | ReadonlyArray<Instruction.Instruction> | 
  * The text of a program: a line for each instruction, labels before what jumps lead to, and a header before each
  * function. What `Asm.assemble` gives has names for these; from bytes they are named after their slots.
  *
- * Any bytes will do. Bytes after the last whole slot are shown as a comment.
+ * Any bytes will do. Bytes after the last whole slot are shown as a comment. Throws `AsmError` for an option that is none,
+ * or is not what its type says, and for what is no program.
  */
 export const disassemble = (
   program: Uint8Array | ReadonlyArray<Instruction.Instruction> | Assembled,
   options?: Options
 ): string => {
   const { bytes, functions, line, references } = knownOf(program)
-  const given = options?.functions?.map((f) => ({ ...f, global: false, parameters: 0 })) ?? []
+  const chosen = readGiven("options of disassemble", options, checks, unfit)
+  const given = chosen.functions?.map((f) => ({ ...f, global: false, parameters: 0 })) ?? []
   const code: Code = {
     bytes,
     references,
     functions: [...functions, ...given],
-    line: options?.line ?? (options?.source === false ? undefined : line),
-    mapName: options?.mapName,
-    kfuncName: options?.kfuncName,
-    showSlots: options?.slots ?? false,
-    showBytes: options?.bytes ?? false
+    line: chosen.line ?? (chosen.source === false ? undefined : line),
+    mapName: chosen.mapName,
+    kfuncName: chosen.kfuncName,
+    showSlots: chosen.slots ?? false,
+    showBytes: chosen.bytes ?? false
   }
   return list(code)
 }

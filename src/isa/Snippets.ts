@@ -33,13 +33,15 @@
  * })
  * ```
  */
+import { type Check, checkGiven, type Checks, readGiven, type Wrong } from "../abi/given.ts"
 import { __sk_buff, xdp_md } from "../abi/generated/structs.ts"
-import type { Layout, Type } from "../layout/Layout.ts"
+import { isLayout, type Layout, type Type } from "../layout/Layout.ts"
 import { add, mov, mov32 } from "./internal/arithmetic.ts"
 import { call, type Helper, jeq, jgt } from "./internal/control.ts"
 import type { Item } from "./internal/item.ts"
 import type { Range } from "./immediates.ts"
 import { type Fault, isBetween, show } from "./internal/check.ts"
+import { AsmError } from "./internal/error.ts"
 import { faulty, mistake, read, write } from "./internal/layoutField.ts"
 import { ldMapFd, ldxw, type MapOperand, stdw } from "./internal/memory.ts"
 import { isRegister, type Register } from "./internal/operand.ts"
@@ -95,15 +97,36 @@ const STACK_SIZE = 512
 
 const roundUp = (size: number): number => Math.ceil(size / 8) * 8
 
+/** Where a set of places begins. */
+export interface StackOptions {
+  /** The offset from `r10` that it is below, at most 0: that of the last place of another set. */
+  readonly below?: number
+}
+
+const stackChecks: Checks<StackOptions> = {
+  below: { expected: "an integer of at most 0", accepts: (value) => isBetween(value, [-0x80000000, 0]) }
+}
+
+const aSetOfLayouts: Check = {
+  expected: "an object of Layouts",
+  accepts: (value) => typeof value === "object" && value !== null && Object.values(value).every(isLayout)
+}
+
+const unfit = ({ actual, expected, field }: Wrong): AsmError =>
+  new AsmError({ index: 0, operand: field, expected, actual, cure: undefined, location: undefined })
+
 /**
  * Places on the stack for values of layouts, by name: `stack({ key: Layout.u32, event: Event })`. They begin at the top of
  * the stack, 8-byte aligned, and do not overlap; a program uses one such set, or counts on after another by `below`.
+ *
+ * Throws `AsmError` for what is no layout, and for an option that is none or no offset.
  */
 export const stack = <const L extends { readonly [name: string]: Layout<any> }>(
   layouts: L,
-  options?: { readonly below?: number }
+  options?: StackOptions
 ): { readonly [K in keyof L]: StackSlot<Type<L[K]>> } => {
-  let offset = options?.below ?? 0
+  let { below: offset = 0 } = readGiven("options of stack", options, stackChecks, unfit)
+  checkGiven("layouts", layouts, aSetOfLayouts, unfit)
   const slots = Object.entries(layouts).map(([name, layout]) => {
     offset -= roundUp(layout.size)
     return [name, { offset, size: layout.size, layout }]
@@ -116,6 +139,14 @@ const onStack = (slot: StackSlot<any>, make: () => Item): Item =>
 
 /** A slot as `stack` makes them: below the frame pointer, and with a size. */
 const slotOf = (name: string, slot: StackSlot<any>) => {
+  try {
+    return partsOf(name, slot)
+  } catch {
+    return wrongOperand(name, "a place that stack() gave", slot) // a Proxy, or a getter
+  }
+}
+
+const partsOf = (name: string, slot: StackSlot<any>) => {
   if (typeof slot !== "object" || slot === null) return wrongOperand(name, "a place that stack() gave", slot)
   const { offset, size } = slot
   if (!isBetween(size, [1, STACK_SIZE])) return wrongOperand(`size of the ${name}`, `1 to ${STACK_SIZE} bytes`, size)
@@ -190,25 +221,8 @@ export const writeField = (
 /** The contexts that have the packet's ends. */
 const packetFields = { xdp: xdp_md.fields, skb: __sk_buff.fields } as const
 
-const packetChecks = (options: Parameters<typeof packet>[0]) => {
-  if (typeof options !== "object" || options === null) return [wrongOperand("options", "an object", options)]
-  const { context, data, end, from, length, otherwise } = options
-  return [
-    Object.hasOwn(packetFields, context) ? right : wrongOperand("context", "\"xdp\" or \"skb\"", context),
-    registerOf("from", from),
-    registerOf("data", data),
-    registerOf("end", end),
-    integer("length", length, [0, 0x7fffffff]),
-    labelOf("otherwise", otherwise)
-  ]
-}
-
-/**
- * `data` and `end` = the ends of the packet, and a jump to the label `otherwise` if it has less than `length` bytes: the
- * bounds check that the verifier wants before a packet is read. `context` is `"xdp"` for XDP programs, and `"skb"` for
- * those that take a `struct __sk_buff` and may read packets directly (`sched_cls` and its like). It destroys `r0`.
- */
-export const packet = (options: {
+/** The registers that the packet's ends are put into, and how much of it is looked for. */
+export interface PacketOptions {
   readonly context: "xdp" | "skb"
   /** The register that holds the context. */
   readonly from: Register
@@ -216,9 +230,41 @@ export const packet = (options: {
   readonly end: Register
   readonly length: number
   readonly otherwise: string
-}): Item =>
-  snippet(packet, packetChecks(options), () => {
-    const { context, data, end, from, length, otherwise } = options
+}
+
+const aRegister: Check = { expected: "a register r0 to r10", accepts: isRegister, required: true }
+
+const packetChecks: Checks<PacketOptions> = {
+  context: {
+    expected: "\"xdp\" or \"skb\"",
+    accepts: (value) => typeof value === "string" && Object.hasOwn(packetFields, value),
+    required: true
+  },
+  from: aRegister,
+  data: aRegister,
+  end: aRegister,
+  length: {
+    expected: "an integer from 0 to 2147483647",
+    accepts: (value) => isBetween(value, [0, 0x7fffffff]),
+    required: true
+  },
+  otherwise: {
+    expected: "the name of a label",
+    accepts: (value) => typeof value === "string" && value !== "",
+    required: true
+  }
+}
+
+/**
+ * `data` and `end` = the ends of the packet, and a jump to the label `otherwise` if it has less than `length` bytes: the
+ * bounds check that the verifier wants before a packet is read. `context` is `"xdp"` for XDP programs, and `"skb"` for
+ * those that take a `struct __sk_buff` and may read packets directly (`sched_cls` and its like). It destroys `r0`.
+ */
+export const packet = (options: PacketOptions): Item =>
+  sequence(packet, () => {
+    const read = readOr(options ?? null, packetChecks)
+    if ("fault" in read) return faulty(read.fault)
+    const { context, data, end, from, length, otherwise } = read
     if (data === end || data === "r0" || end === "r0") return mistake("two registers beside r0", `${data} and ${end}`)
     const fields = packetFields[context]
     const loads = [ldxw(data, from, fields.data.offset), ldxw(end, from, fields.data_end.offset)]
@@ -228,7 +274,22 @@ export const packet = (options: {
       add("r0", length),
       jgt("r0", end, otherwise)
     ]
-  })
+  }, "Snippets")
+
+/** The options of a snippet, or what is wrong with them. */
+const readOr = <O extends object>(given: unknown, checks: Checks<O>): O | { readonly fault: Fault } => {
+  try {
+    return readGiven("options", given, checks, unfitFor(packet))
+  } catch (error) {
+    if (error instanceof AsmError) {
+      return { fault: { operand: error.operand, expected: error.expected, actual: error.actual } }
+    }
+    throw error
+  }
+}
+
+const unfitFor = ({ name }: Builder) => ({ actual, expected, field }: Wrong): AsmError =>
+  unfit({ field: `${field} of ${name}`, expected, actual })
 
 // ---------------------------------------------------------------- maps
 
@@ -286,8 +347,13 @@ export const ringbufReserve = (map: MapOperand, layout: { readonly size: number 
     jeq("r0", 0, otherwise)
   ])
 
-const sizeOf = (layout: { readonly size: number }) =>
-  integer("size of the layout", (layout as { readonly size: number } | undefined)?.size, [1, 0x7fffffff])
+const sizeOf = (layout: { readonly size: number }) => {
+  try {
+    return integer("size of the layout", (layout as { readonly size: number } | undefined)?.size, [1, 0x7fffffff])
+  } catch {
+    return wrongOperand("layout", "a Layout", layout)
+  }
+}
 
 const finish = (helper: Helper, record: Register, flags: number): Item => [
   mov("r1", record),

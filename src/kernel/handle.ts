@@ -2,10 +2,12 @@
 // scope and never used after that, and how they print.
 import * as Effect from "effect/Effect"
 import { errno } from "../abi/errno.ts"
-import { SystemCallError } from "./KernelError.ts"
+import { InvalidArgument, SystemCallError } from "./KernelError.ts"
 import type { KernelService } from "./kernelService.ts"
+import { whenRight } from "./options.ts"
 import { releasedHint } from "./released.ts"
 import type { Descriptor } from "./systemCall.ts"
+import { shown } from "./validate.ts"
 
 /** A handle: what it is of lives as long as its scope, and longer where something else refers to it. */
 export interface Handle {
@@ -17,6 +19,10 @@ export interface Handle {
 export interface HandleKind {
   /** The property that tells such handles from other values: `"~effect-ebpf/Program"`. */
   readonly typeId: string
+  /** What it has beside its descriptor, where the types let anything pass that has it: a copy of a handle. */
+  readonly parts?: ReadonlyArray<string>
+  /** What such a handle is, for an error of something else: `"a program, as Program.load gives it"`. */
+  readonly expected: string
   /** As errors have it: `"The scope that the program was loaded in has closed"`. */
   readonly closed: string
   /** The line of /proc/self/fdinfo that has the object's id; none for objects without ids. */
@@ -69,12 +75,39 @@ export const handleOf = <Fields extends object>(
 }
 
 /** True for handles of a kind. */
-export const isHandle = (kind: HandleKind, value: unknown): boolean =>
-  typeof value === "object" && value !== null && kind.typeId in value
+export const isHandle = (kind: Pick<HandleKind, "typeId">, value: unknown): boolean => {
+  try {
+    return typeof value === "object" && value !== null && kind.typeId in value
+  } catch {
+    return false // a Proxy
+  }
+}
+
+/** True for what has the parts of a handle, as a copy made by `{ ...handle }` has. */
+const isLike = ({ parts }: HandleKind, value: any): boolean => {
+  try {
+    return parts !== undefined && typeof value === "object" && value !== null && typeof value.fd === "number" &&
+      parts.every((part) => typeof value[part] === "string" || typeof value[part] === "object" && value[part] !== null)
+  } catch {
+    return false // a Proxy, or a getter
+  }
+}
+
+/** Throws `InvalidArgument` for what is no handle of a kind. */
+export const assertHandle = (field: string, value: unknown, kind: HandleKind): void => {
+  if (!isHandle(kind, value) && !isLike(kind, value)) {
+    throw new InvalidArgument({ field, expected: kind.expected, actual: shown(value) })
+  }
+}
 
 /** What a handle is called in errors. */
-export const subjectOf = (handle: Handle): string =>
-  (handle as { readonly [subjectKey]?: string })[subjectKey] ?? `descriptor ${handle.fd}`
+export const subjectOf = (handle: Handle): string => {
+  try {
+    return (handle as { readonly [subjectKey]?: string } | undefined)?.[subjectKey] ?? shown(handle)
+  } catch {
+    return shown(handle) // a Proxy, given for a handle
+  }
+}
 
 /** The error of using a handle whose scope has closed. */
 export const closedError = (kind: HandleKind, subject: string): SystemCallError =>
@@ -82,11 +115,17 @@ export const closedError = (kind: HandleKind, subject: string): SystemCallError 
 
 /**
  * The descriptor of a handle, for the call at hand: it fails with EBADF and a sentence where the scope of the handle has
- * closed, or its kernel was released. All operations on handles begin so.
+ * closed, or its kernel was released, and with `InvalidArgument` for what is no such handle. All operations on handles
+ * begin so.
  */
-export const openFd = (handle: Handle): Effect.Effect<number, SystemCallError> =>
-  Effect.suspend(() => {
-    const { [kernelKey]: kernel, [kindKey]: kind = unknownKind } = handle as Hidden
+export const openFd = (
+  field: string,
+  handle: Handle,
+  expected: HandleKind
+): Effect.Effect<number, InvalidArgument | SystemCallError> =>
+  whenRight(() => {
+    assertHandle(field, handle, expected)
+    const { [kernelKey]: kernel, [kindKey]: kind = expected } = handle as Hidden
     if (kernel?.isReleased() === true) {
       return Effect.fail(closedError({ ...kind, closed: releasedHint }, subjectOf(handle)))
     }
@@ -98,5 +137,3 @@ interface Hidden {
   readonly [kindKey]?: HandleKind
   readonly [kernelKey]?: KernelService
 }
-
-const unknownKind: HandleKind = { typeId: "", closed: "The scope that it was acquired in has closed" }

@@ -1,24 +1,16 @@
 // Checks of what users pass in, shared by the modules above. Each gives the error to fail with, or nothing.
+import { shown } from "../abi/given.ts"
 import { InvalidArgument } from "./KernelError.ts"
 
-/** A value in a few words, for an error: never long, and never failing. */
-export const shown = (value: unknown): string => {
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)
-  if (typeof value === "bigint") return `${value}n`
-  if (typeof value === "function") return "a function"
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  return typeof value === "object" && value !== null ? "an object" : String(value)
-}
+export { shown }
 
-/** An object's name: BPF_OBJ_NAME_LEN is 16 with its NUL, and the kernel takes only these characters. */
+/** What the name of an object of the kernel may be: BPF_OBJ_NAME_LEN is 16 with its NUL. */
+export const NAME = "1 to 15 letters, digits, _ or ."
+export const isName = (name: unknown): name is string => typeof name === "string" && /^[A-Za-z0-9_.]{1,15}$/.test(name)
+
+/** An object's name. */
 export const checkName = (field: string, name: string): InvalidArgument | undefined =>
-  typeof name === "string" && /^[A-Za-z0-9_.]{1,15}$/.test(name)
-    ? undefined
-    : new InvalidArgument({
-      field,
-      expected: "1 to 15 letters, digits, _ or .",
-      actual: shown(name)
-    })
+  isName(name) ? undefined : new InvalidArgument({ field, expected: NAME, actual: shown(name) })
 
 /** An integer from `minimum` to `maximum`. */
 export const checkInteger = (
@@ -42,11 +34,9 @@ export const checkId = (id: number): InvalidArgument | undefined => checkInteger
 export const checkFd = (fd: number): InvalidArgument | undefined => checkInteger("fd", fd, 0, INT_MAX)
 
 /** A path, as system calls take it: PATH_MAX is 4096 with its NUL, and a NUL inside would cut it short. */
-export const checkPath = (field: string, path: string): InvalidArgument | undefined =>
+export const PATH = "a path of 1 to 4095 characters without NUL"
+export const isPath = (path: unknown): path is string =>
   typeof path === "string" && path.length > 0 && path.length < 4096 && !path.includes("\0")
-    ? undefined
-    : new InvalidArgument({
-      field,
-      expected: "a path of 1 to 4095 characters without NUL",
-      actual: shown(path)
-    })
+
+export const checkPath = (field: string, path: string): InvalidArgument | undefined =>
+  isPath(path) ? undefined : new InvalidArgument({ field, expected: PATH, actual: shown(path) })

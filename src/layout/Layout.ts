@@ -69,9 +69,18 @@ export interface Bits<in out A> {
 }
 
 /** True if the value is a `Layout`. */
-export const isLayout = (u: unknown): u is Layout<unknown> => typeof u === "object" && u !== null && TypeId in u
+export const isLayout = (u: unknown): u is Layout<unknown> => has(TypeId, u)
 
-const isBits = (u: unknown): u is Bits<any> => typeof u === "object" && u !== null && BitsTypeId in u
+/** A Proxy may throw at any look at it; then it is none of ours. */
+const has = (typeId: symbol | string, u: unknown): boolean => {
+  try {
+    return typeof u === "object" && u !== null && typeId in u
+  } catch {
+    return false
+  }
+}
+
+const isBits = (u: unknown): u is Bits<any> => has(BitsTypeId, u)
 
 /** Compiles on first use: a program has many more layouts (all of `abi/`, all generated types) than it reads with. */
 class LayoutImpl<A> implements Layout<A> {
@@ -212,6 +221,16 @@ export const bits = <A extends number | bigint>(base: Layout<A>, width: number):
  * field would be lost.
  */
 const ordered = <F extends object>(fields: F): ReadonlyArray<[string, F[keyof F]]> => {
+  try {
+    return entriesOf(fields)
+  } catch (error) {
+    return error instanceof LayoutError
+      ? refuse(error.expected, error.actual)
+      : refuse("a plain object with names", "one that throws when it is read")
+  }
+}
+
+const entriesOf = <F extends object>(fields: F): ReadonlyArray<[string, F[keyof F]]> => {
   const isObject = typeof fields === "object" && fields !== null
   const prototype: unknown = isObject ? Object.getPrototypeOf(fields) : undefined
   if (prototype !== null && (prototype === undefined || Object.getPrototypeOf(prototype) !== null)) {
@@ -295,6 +314,23 @@ export const enumeration = <const V extends { readonly [name: string]: number }>
   return make({ _tag: "Enum", size: node.size, align: node.align, base: node, values: new Map(entries) })
 }
 
+/** How values are read from, and written to, those of another layout. */
+export interface Codec<in out A, in out B> {
+  readonly decode: (value: A) => B
+  readonly encode: (value: B) => A
+  readonly schema: Schema.Codec<B> | (() => Schema.Codec<B>)
+}
+
+/** The functions of a codec, whatever is given for one. */
+const codecOf = <A, B>(codec: Codec<A, B>): Codec<A, B> => {
+  try {
+    const { decode, encode, schema } = Object(codec) as Codec<A, B>
+    return { decode, encode, schema }
+  } catch {
+    return refuse("an object of decode, encode and schema", "one that throws when it is read")
+  }
+}
+
 /**
  * A layout whose values are read from, and written to, those of another one: a codec of your own. `encode` may throw a
  * `LayoutError` for a value that it does not take; `schema` is that of the new values, or a function that gives it, which is
@@ -312,13 +348,9 @@ export const enumeration = <const V extends { readonly [name: string]: number }>
  * })
  * ```
  */
-export const transform = <A, B>(base: Layout<A>, codec: {
-  readonly decode: (value: A) => B
-  readonly encode: (value: B) => A
-  readonly schema: Schema.Codec<B> | (() => Schema.Codec<B>)
-}): Layout<B> => {
+export const transform = <A, B>(base: Layout<A>, codec: Codec<A, B>): Layout<B> => {
   const node = nodeOf(base)
-  const { decode, encode, schema } = Object(codec) as typeof codec
+  const { decode, encode, schema } = codecOf(codec)
   if (typeof decode !== "function") return refuse("a function", show(decode), "decode")
   if (typeof encode !== "function") return refuse("a function", show(encode), "encode")
   if (schema === undefined || schema === null) {
@@ -395,6 +427,34 @@ export type ColumnOfNumbers =
   | Int32Array
   | Float64Array
 
+/** How records lie in memory. */
+export interface ColumnOptions {
+  /** The distance between records in bytes; the layout's size unless given. */
+  readonly stride?: number
+}
+
+/** The stride that is given, or what is wrong with the options: this floor has no other options, and reads them itself. */
+const strideOf = (options: ColumnOptions | undefined, layout: Layout<any>): number | LayoutError => {
+  if (options === undefined) return layout.size
+  const expected = "an object with a stride, or nothing"
+  try {
+    if (typeof options === "object" && options !== null && !Array.isArray(options)) {
+      const unknown = Object.keys(options).find((name) => name !== "stride")
+      if (unknown === undefined) {
+        const stride: unknown = Object.hasOwn(options, "stride") ? options.stride : undefined
+        if (stride === undefined) return layout.size
+        return typeof stride === "number"
+          ? stride
+          : new LayoutError({ path: "stride", expected: "a number", actual: show(stride) })
+      }
+      return new LayoutError({ path: "options", expected, actual: `an option ${show(unknown)}` })
+    }
+    return new LayoutError({ path: "options", expected, actual: show(options) })
+  } catch {
+    return new LayoutError({ path: "options", expected, actual: "one that throws when it is read" })
+  }
+}
+
 /**
  * Decodes all whole records in `data` into columns. `stride` is the distance between records in bytes; it is the
  * layout's size unless given.
@@ -402,9 +462,10 @@ export type ColumnOfNumbers =
 export const decodeColumns = <A>(
   layout: Layout<A>,
   data: Uint8Array,
-  options?: { readonly stride?: number }
+  options?: ColumnOptions
 ): Result.Result<{ readonly rows: number; readonly columns: Columns<A> }, LayoutError> => {
-  const stride = options?.stride ?? layout.size
+  const stride = strideOf(options, layout)
+  if (typeof stride !== "number") return Result.fail(stride)
   if (!Number.isSafeInteger(stride) || stride < layout.size || stride === 0) {
     return Result.fail(
       new LayoutError({ path: "stride", expected: `an integer of at least ${layout.size}`, actual: show(stride) })

@@ -23,9 +23,11 @@ import { mman } from "../abi/os.ts"
 import { acquireMapping } from "../kernel/systemCall.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { whenRight } from "../kernel/options.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
-import { closedError, describe, extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { assertMap, closedError, describe, extend } from "./internal/handle.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 
 /** An arena of this process. */
 export interface Arena extends BpfMap<"arena"> {}
@@ -35,7 +37,7 @@ export interface Options extends DefineOptions {}
 
 /** An arena as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: Options): Definition<Arena> => {
-  const common = commonSpec("arena", options)
+  const { common } = readDefinition("arena", options, {})
   return defineMap(
     {
       ...common,
@@ -54,7 +56,7 @@ export const define = (options: Options): Definition<Arena> => {
  */
 export const make = (
   options: Options
-): Effect.Effect<Arena, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<Arena, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => createFrom(() => define(options))
 
 /** An arena's memory in this process. Both views are of length 0 once its scope has closed. */
 export interface ArenaMemory {
@@ -74,6 +76,12 @@ const ELSEWHERE = "An arena has one address wherever it is mapped, and this one 
 export const memory = (
   arena: Arena
 ): Effect.Effect<ArenaMemory, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  whenRight(() => {
+    assertMap("arena", arena, "arena")
+    return mapped(arena)
+  })
+
+const mapped = (arena: Arena): Effect.Effect<ArenaMemory, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
     if ((arena.spec.flags & bpf_map_create_flags.BPF_F_SEGV_ON_FAULT) !== 0) {

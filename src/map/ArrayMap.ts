@@ -19,15 +19,16 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { bpf_map_create_flags } from "../abi/generated/enums.ts"
-import { ownOf } from "../kernel/options.ts"
 import { Kernel } from "../kernel/Kernel.ts"
+import { aBoolean, type Checks, readOptions, whenRight } from "../kernel/options.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
-import { extend } from "./internal/handle.ts"
+import { assertMap, extend } from "./internal/handle.ts"
 import { acquireIndexed, type Indexed } from "./internal/indexed.ts"
 import { acquireView, type ArrayView } from "./internal/mapped.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 
 export type { ArrayView } from "./internal/mapped.ts"
 
@@ -53,15 +54,18 @@ const index = u32
 
 /** An array map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <V>(options: Options<V>): Definition<ArrayMap<V>> => {
-  const { value } = options
-  const common = commonSpec("array", options)
+  const { common, options: { btf, mmapable, value } } = readDefinition("array", options, {
+    value: layout,
+    mmapable: aBoolean,
+    btf: aBoolean
+  })
   return defineMap(
     {
       ...common,
-      flags: ownOf(options).mmapable === true ? common.flags | bpf_map_create_flags.BPF_F_MMAPABLE : common.flags,
+      flags: mmapable === true ? common.flags | bpf_map_create_flags.BPF_F_MMAPABLE : common.flags,
       keySize: 4,
       valueSize: value.size,
-      ...(ownOf(options).btf === true ? { types: { key: index, value } } : {})
+      ...(btf === true ? { types: { key: index, value } } : {})
     },
     (opened) => Effect.map(acquireIndexed(opened, value), (operations) => extend(opened.map, { value, ...operations }))
   )
@@ -74,7 +78,16 @@ export const define = <V>(options: Options<V>): Definition<ArrayMap<V>> => {
  */
 export const make = <V>(
   options: Options<V>
-): Effect.Effect<ArrayMap<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<ArrayMap<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))
+
+/** How values are mapped. */
+export interface ViewOptions {
+  /** Whether they can only be read, which a frozen map allows too. */
+  readonly readonly?: boolean
+}
+
+const viewChecks: Checks<ViewOptions> = { readonly: aBoolean }
 
 /**
  * The values of an mmapable array as memory of this process: reads and writes without a system call. It is unmapped with
@@ -85,6 +98,10 @@ export const make = <V>(
  */
 export const view = <V>(
   map: ArrayMap<V>,
-  options?: { readonly readonly?: boolean }
+  options?: ViewOptions
 ): Effect.Effect<ArrayView<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  Effect.flatMap(Kernel, (kernel) => acquireView(kernel, map, map.value, options?.readonly === true))
+  whenRight(() => {
+    const { readonly } = readOptions("options of a view", options, viewChecks)
+    assertMap("map", map, "array")
+    return Effect.flatMap(Kernel, (kernel) => acquireView(kernel, map, map.value, readonly === true))
+  })

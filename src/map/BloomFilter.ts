@@ -17,7 +17,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../abi/errno.ts"
-import { checkInteger } from "../kernel/validate.ts"
+import { anInteger } from "../kernel/options.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout, LayoutError } from "../layout/Layout.ts"
@@ -26,7 +26,8 @@ import { acquireAccess, assertLive, refused, withValue } from "./internal/access
 import { exactBytes } from "./internal/codec.ts"
 import { extend } from "./internal/handle.ts"
 import { inline } from "./internal/inline.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 
 /**
  * A bloom filter of this process. After the scope that it was made in has closed, its operations fail with a
@@ -49,13 +50,11 @@ export interface Options<V> extends DefineOptions {
 
 /** A bloom filter as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <V>(options: Options<V>): Definition<BloomFilter<V>> => {
-  const { value } = options
-  const spec = {
-    ...commonSpec("bloom_filter", options),
-    keySize: 0,
-    valueSize: value.size,
-    mapExtra: options.hashes ?? 5
-  }
+  const { common, options: { hashes = 5, value } } = readDefinition("bloom_filter", options, {
+    value: layout,
+    hashes: anInteger(1, 15)
+  })
+  const spec = { ...common, keySize: 0, valueSize: value.size, mapExtra: hashes }
   return defineMap(spec, (opened) =>
     Effect.map(acquireAccess(opened, exactBytes(0, "key"), value), (access) => {
       const { elements } = access
@@ -94,7 +93,4 @@ export const define = <V>(options: Options<V>): Definition<BloomFilter<V>> => {
 export const make = <V>(
   options: Options<V>
 ): Effect.Effect<BloomFilter<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  Effect.suspend((): Effect.Effect<BloomFilter<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => {
-    const invalid = checkInteger("hashes", options.hashes ?? 5, 1, 15)
-    return invalid === undefined ? create(define(options)) : Effect.fail(invalid)
-  })
+  createFrom(() => define(options))

@@ -31,12 +31,14 @@ import { listById } from "../bpf/objectIds.ts"
 import { pinObject } from "../bpf/pins.ts"
 import { allOrNothing } from "../kernel/systemCall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
-import { anInteger, type Checks, readingOptions } from "../kernel/options.ts"
+import { anInteger, type Checks, readingOptions, whenRight } from "../kernel/options.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
+import { readSpec } from "./internal/spec.ts"
 import { createMap } from "./internal/create.ts"
 import { isFrozen, whyNotAllowed } from "./internal/fileState.ts"
 import {
+  assertMap,
   type BpfMap,
   closedError,
   describe as describeSpec,
@@ -71,10 +73,14 @@ export const describe: (spec: MapSpec) => string = describeSpec
 export const make = <const T extends MapKind>(
   spec: MapSpec<T>
 ): Effect.Effect<BpfMap<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  Effect.flatMap(
-    Kernel,
-    (kernel) => Effect.map(createMap(kernel, spec), (descriptor) => handleOf(kernel, descriptor, spec))
-  ).pipe(Effect.withSpan("BpfMap.make", { attributes: { name: spec.name, kind: spec.type } }))
+  whenRight(() => {
+    const read = readSpec(spec) as MapSpec<T>
+    const { name, type: kind } = read
+    return Effect.flatMap(
+      Kernel,
+      (kernel) => Effect.map(createMap(kernel, read), (descriptor) => handleOf(kernel, descriptor, { ...read }))
+    ).pipe(Effect.withSpan("BpfMap.make", { attributes: { name, kind } }))
+  })
 
 /**
  * Creates the map that is defined, closed with the scope: the same as the `make` of its family.
@@ -143,14 +149,17 @@ export const fromFd: <M extends BpfMap>(
 const whenOpen = <A, E>(
   map: BpfMap,
   f: (kernel: KernelService) => Effect.Effect<A, E>
-): Effect.Effect<A, E | SystemCallError, Kernel> =>
-  Effect.flatMap(
-    Kernel,
-    (kernel): Effect.Effect<A, E | SystemCallError> => map.fd < 0 ? Effect.fail(closedError(map)) : f(kernel)
-  )
+): Effect.Effect<A, E | InvalidArgument | SystemCallError, Kernel> =>
+  whenRight(() => {
+    assertMap("map", map)
+    return Effect.flatMap(
+      Kernel,
+      (kernel): Effect.Effect<A, E | SystemCallError> => map.fd < 0 ? Effect.fail(closedError(map)) : f(kernel)
+    )
+  })
 
 /** What the kernel says of the map. Fails with `SystemCallError`, EBADF after its scope has closed. */
-export const info = (map: BpfMap): Effect.Effect<Info, SystemCallError, Kernel> =>
+export const info = (map: BpfMap): Effect.Effect<Info, InvalidArgument | SystemCallError, Kernel> =>
   whenOpen(map, (kernel) => readInfo(kernel, map.fd, describe(map.spec)))
 
 /**
@@ -209,9 +218,10 @@ export const dump = <K, V>(
  * file system.
  */
 export const pin = (map: BpfMap, path: string): Effect.Effect<void, InvalidArgument | SystemCallError, Kernel> =>
-  whenOpen(map, (kernel) => pinObject(kernel, map.fd, describe(map.spec), path)).pipe(
-    Effect.withSpan("BpfMap.pin", { attributes: { map: map.spec.name, path } })
-  )
+  whenOpen(map, (kernel) =>
+    Effect.withSpan(pinObject(kernel, map.fd, describe(map.spec), path), "BpfMap.pin", {
+      attributes: { map: map.spec.name, path }
+    }))
 
 /**
  * Makes the map read-only for all processes, for good; programs may still write to it. Programs loaded after it may take
@@ -220,7 +230,7 @@ export const pin = (map: BpfMap, path: string): Effect.Effect<void, InvalidArgum
  * Fails with `SystemCallError`: EBUSY while it is mapped for writing or being written, EBUSY or EPERM where it is frozen
  * already, and ENOTSUPP or EPERM for kinds that cannot be frozen.
  */
-export const freeze = (map: BpfMap): Effect.Effect<void, SystemCallError, Kernel> =>
+export const freeze = (map: BpfMap): Effect.Effect<void, InvalidArgument | SystemCallError, Kernel> =>
   whenOpen(map, (kernel) =>
     Effect.mapError(freezeMap(kernel, map.fd, { subject: describe(map.spec) }), (error) => {
       const hint = isFrozen(kernel, map.fd)

@@ -30,7 +30,9 @@ import type { BpfMap, Definition } from "./BpfMap.ts"
 import { exactBytes, strideOf } from "./internal/codec.ts"
 import { extend, handleOf, type Opened } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
-import { create, define as defineMap, specOfFound } from "./internal/open.ts"
+import { createFrom } from "./internal/definition.ts"
+import { define as defineMap, specOfFound } from "./internal/open.ts"
+import { readSpec } from "./internal/spec.ts"
 import { acquirePinned } from "../bpf/pins.ts"
 import type { Keyed } from "./MapOperations.ts"
 
@@ -53,7 +55,7 @@ const acquire = <T extends MapKind>(opened: Opened<T>) =>
 
 /** A map of bytes as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <const T extends MapKind>(spec: MapSpec<T>): Definition<BytesMap<T>> =>
-  defineMap<T, BytesMap<T>>(spec, acquire)
+  defineMap<T, BytesMap<T>>(readSpec(spec) as MapSpec<T>, acquire)
 
 /**
  * Creates a map, closed with the scope.
@@ -63,7 +65,7 @@ export const define = <const T extends MapKind>(spec: MapSpec<T>): Definition<By
  */
 export const make = <const T extends MapKind>(
   spec: MapSpec<T>
-): Effect.Effect<BytesMap<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(spec))
+): Effect.Effect<BytesMap<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => createFrom(() => define(spec))
 
 const adopt = (kernel: KernelService, descriptor: Descriptor, found: string) =>
   Effect.flatMap(

@@ -23,7 +23,8 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
 import type { ObjectEntries, ObjectReference } from "./MapOperations.ts"
 
@@ -33,7 +34,7 @@ export interface CgroupArray extends BpfMap<"cgroup_array">, ObjectEntries<numbe
 /** A cgroup array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<CgroupArray> =>
   defineMap(
-    { ...commonSpec("cgroup_array", options), keySize: 4, valueSize: 4 },
+    { ...readDefinition("cgroup_array", options, {}).common, keySize: 4, valueSize: 4 },
     (opened) => Effect.map(acquireObjectEntries(opened, u32, u32, fdOf), ({ objects }) => extend(opened.map, objects))
   )
 
@@ -44,4 +45,5 @@ export const define = (options: DefineOptions): Definition<CgroupArray> =>
  */
 export const make = (
   options: DefineOptions
-): Effect.Effect<CgroupArray, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<CgroupArray, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))

@@ -27,7 +27,8 @@ import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { perCpu } from "./internal/codec.ts"
 import { extend } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import type { Iterate, Lookup, Update } from "./MapOperations.ts"
 
 /** Cgroup storage of this process, by cgroup id. */
@@ -71,8 +72,7 @@ const operations = [
 
 /** Cgroup storage as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <V>(options: Options<V>): Definition<CgroupStorage<V>> => {
-  const { value } = options
-  const common = commonSpec("cgroup_storage", { ...options, maxEntries: 0 })
+  const { common, options: { value } } = readDefinition("cgroup_storage", options, { value: layout })
   return defineMap(
     { ...common, keySize: 8, valueSize: value.size },
     (opened) =>
@@ -85,8 +85,7 @@ export const define = <V>(options: Options<V>): Definition<CgroupStorage<V>> => 
 
 /** Per-CPU cgroup storage as a value. */
 export const definePerCpu = <V>(options: Options<V>): Definition<PerCpuCgroupStorage<V>> => {
-  const { value } = options
-  const common = commonSpec("percpu_cgroup_storage", { ...options, maxEntries: 0 })
+  const { common, options: { value } } = readDefinition("percpu_cgroup_storage", options, { value: layout })
   return defineMap(
     { ...common, keySize: 8, valueSize: value.size },
     (opened) =>
@@ -104,10 +103,11 @@ export const definePerCpu = <V>(options: Options<V>): Definition<PerCpuCgroupSto
  */
 export const make = <V>(
   options: Options<V>
-): Effect.Effect<CgroupStorage<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<CgroupStorage<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))
 
 /** Creates per-CPU cgroup storage, closed with the scope; as `make` otherwise. */
 export const makePerCpu = <V>(
   options: Options<V>
 ): Effect.Effect<PerCpuCgroupStorage<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(definePerCpu(options))
+  createFrom(() => definePerCpu(options))

@@ -22,7 +22,8 @@ import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
 import { i32, struct, u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
 import type { Iterate, Lookup, ObjectEntries } from "./MapOperations.ts"
 import type { ProgramReference } from "./ProgArray.ts"
@@ -61,7 +62,7 @@ const valueOf = ({ program, queueSize }: CpuQueue): CpuQueueEntry | InvalidArgum
 /** A CPU map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<CpuMap> =>
   defineMap(
-    { ...commonSpec("cpumap", options), keySize: 4, valueSize: Value.size },
+    { ...readDefinition("cpumap", options, {}).common, keySize: 4, valueSize: Value.size },
     (opened) =>
       Effect.map(acquireObjectEntries(opened, u32, Value, valueOf), ({ keyed, objects }) =>
         extend(opened.map, { ...objects, lookup: keyed.lookup, entries: keyed.entries, count: keyed.count }))
@@ -74,4 +75,4 @@ export const define = (options: DefineOptions): Definition<CpuMap> =>
  */
 export const make = (
   options: DefineOptions
-): Effect.Effect<CpuMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<CpuMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => createFrom(() => define(options))

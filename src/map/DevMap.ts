@@ -23,7 +23,8 @@ import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
 import { i32, struct, u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
 import type { Iterate, Lookup, ObjectEntries } from "./MapOperations.ts"
 import type { ProgramReference } from "./ProgArray.ts"
@@ -64,7 +65,7 @@ const defineKind = <const T extends "devmap" | "devmap_hash">(
   options: DefineOptions
 ): Definition<DevMap<T>> =>
   defineMap<T, DevMap<T>>(
-    { ...commonSpec(type, options), keySize: 4, valueSize: Value.size },
+    { ...readDefinition(type, options, {}).common, keySize: 4, valueSize: Value.size },
     (opened) =>
       Effect.map(
         acquireObjectEntries(opened, u32, Value, valueOf),
@@ -88,10 +89,11 @@ export const defineHash = (options: DefineOptions): Definition<DevMap<"devmap_ha
  */
 export const make = (
   options: DefineOptions
-): Effect.Effect<DevMap<"devmap">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<DevMap<"devmap">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))
 
 /** Creates a hash table of devices, closed with the scope; as `make` otherwise. Kernel 5.4. */
 export const makeHash = (
   options: DefineOptions
 ): Effect.Effect<DevMap<"devmap_hash">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineHash(options))
+  createFrom(() => defineHash(options))

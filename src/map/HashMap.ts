@@ -37,7 +37,7 @@ import type * as Scope from "effect/Scope"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Definition } from "./BpfMap.ts"
-import { create } from "./internal/open.ts"
+import { createFrom } from "./internal/definition.ts"
 import { defineTable, type Table, type TableOptions } from "./internal/table.ts"
 
 /**
@@ -67,7 +67,8 @@ export const defineLru = <K, V>(options: Options<K, V>): Definition<LruHashMap<K
  */
 export const make = <K, V>(
   options: Options<K, V>
-): Effect.Effect<HashMap<K, V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<HashMap<K, V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))
 
 /**
  * Creates a hash map that evicts when it is full, closed with the scope; as `make` otherwise. Its memory is allocated at
@@ -88,4 +89,4 @@ export const make = <K, V>(
 export const makeLru = <K, V>(
   options: Options<K, V>
 ): Effect.Effect<LruHashMap<K, V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineLru(options))
+  createFrom(() => defineLru(options))

@@ -31,7 +31,8 @@ import { i32, type Layout, type LayoutError } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { fdOf } from "./internal/objectEntries.ts"
 import type { LookupOptions, ObjectReference, UpdateOptions } from "./MapOperations.ts"
 
@@ -60,8 +61,7 @@ export interface Options<V> extends Omit<DefineOptions, "maxEntries"> {
 }
 
 const defineKind = <V, const T extends Kind>(type: T, options: Options<V>): Definition<LocalStorage<V, T>> => {
-  const { value } = options
-  const common = commonSpec(type, { ...options, maxEntries: 0 })
+  const { common, options: { value } } = readDefinition(type, options, { value: layout })
   const spec = {
     ...common,
     flags: common.flags | bpf_map_create_flags.BPF_F_NO_PREALLOC,
@@ -112,25 +112,25 @@ export const defineCgroup = <V>(options: Options<V>): Definition<LocalStorage<V,
 export const makeSocket = <V>(
   options: Options<V>
 ): Effect.Effect<LocalStorage<V, "sk_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineSocket(options))
+  createFrom(() => defineSocket(options))
 
 /** Creates storage of inodes, closed with the scope; as `makeSocket` otherwise. Kernel 5.10. */
 export const makeInode = <V>(
   options: Options<V>
 ): Effect.Effect<LocalStorage<V, "inode_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineInode(options))
+  createFrom(() => defineInode(options))
 
 /** Creates storage of tasks, closed with the scope; as `makeSocket` otherwise. Kernel 5.11. */
 export const makeTask = <V>(
   options: Options<V>
 ): Effect.Effect<LocalStorage<V, "task_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineTask(options))
+  createFrom(() => defineTask(options))
 
 /** Creates storage of cgroups, closed with the scope; as `makeSocket` otherwise. Kernel 6.2. */
 export const makeCgroup = <V>(
   options: Options<V>
 ): Effect.Effect<LocalStorage<V, "cgrp_storage">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineCgroup(options))
+  createFrom(() => defineCgroup(options))
 
 /**
  * Opens a process by its id, as the object of task storage; closed with the scope. It stays that process, even when the id

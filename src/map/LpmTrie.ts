@@ -36,7 +36,8 @@ import { bytes, type Layout, LayoutError, packed, transform } from "../layout/La
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import type { Keyed } from "./MapOperations.ts"
 
 /**
@@ -89,8 +90,7 @@ export const prefix = <A>(data: Layout<A>): Layout<Prefix<A>> => {
 
 /** A trie as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <K, V>(options: Options<K, V>): Definition<LpmTrie<K, V>> => {
-  const { key, value } = options
-  const common = commonSpec("lpm_trie", options)
+  const { common, options: { key, value } } = readDefinition("lpm_trie", options, { key: layout, value: layout })
   return defineMap(
     // The kernel takes no other kind of trie.
     {
@@ -114,4 +114,5 @@ export const define = <K, V>(options: Options<K, V>): Definition<LpmTrie<K, V>> 
  */
 export const make = <K, V>(
   options: Options<K, V>
-): Effect.Effect<LpmTrie<K, V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<LpmTrie<K, V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))

@@ -30,8 +30,10 @@ import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, type LayoutError, u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap, fromId, whyUnlike } from "./internal/open.ts"
+import { createFrom, definition, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap, fromId, whyUnlike } from "./internal/open.ts"
 import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
+import type { MapSpec } from "../spec/MapSpec.ts"
 import type { MapMismatch } from "./MapError.ts"
 import type { Iterate, ObjectEntries, ObjectIds, UpdateOptions } from "./MapOperations.ts"
 
@@ -56,12 +58,11 @@ export interface Options<M extends BpfMap> extends DefineOptions {
 }
 
 const defineKind = <K, M extends BpfMap, const T extends "array_of_maps" | "hash_of_maps">(
-  type: T,
+  common: Pick<MapSpec, "name" | "maxEntries" | "flags"> & { readonly type: T },
   key: Layout<K>,
-  options: Options<M>
+  inner: Definition<M>
 ): Definition<MapOfMaps<K, M, T>> => {
-  const { inner } = options
-  const spec = { ...commonSpec(type, options), keySize: key.size, valueSize: 4, inner: inner.spec }
+  const spec = { ...common, keySize: key.size, valueSize: 4, inner: inner.spec }
   return defineMap<T, MapOfMaps<K, M, T>>(
     spec,
     (opened) =>
@@ -103,13 +104,21 @@ const defineKind = <K, M extends BpfMap, const T extends "array_of_maps" | "hash
 }
 
 /** An array of maps as a value, for `BpfMap.create`, `openPinned` and their sisters. Its keys are indices. */
-export const define = <M extends BpfMap>(options: Options<M>): Definition<MapOfMaps<number, M, "array_of_maps">> =>
-  defineKind("array_of_maps", u32, options)
+export const define = <M extends BpfMap>(options: Options<M>): Definition<MapOfMaps<number, M, "array_of_maps">> => {
+  const { common, options: { inner } } = readDefinition("array_of_maps", options, { inner: definition })
+  return defineKind(common, u32, inner)
+}
 
 /** A hash table of maps as a value. */
 export const defineHash = <K, M extends BpfMap>(
   options: Options<M> & { readonly key: Layout<K> }
-): Definition<MapOfMaps<K, M, "hash_of_maps">> => defineKind("hash_of_maps", options.key, options)
+): Definition<MapOfMaps<K, M, "hash_of_maps">> => {
+  const { common, options: { inner, key } } = readDefinition("hash_of_maps", options, {
+    inner: definition,
+    key: layout
+  })
+  return defineKind(common, key, inner)
+}
 
 /**
  * Creates an array of maps, closed with the scope; its entries are empty.
@@ -119,10 +128,10 @@ export const defineHash = <K, M extends BpfMap>(
 export const make = <M extends BpfMap>(
   options: Options<M>
 ): Effect.Effect<MapOfMaps<number, M, "array_of_maps">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define(options))
+  createFrom(() => define(options))
 
 /** Creates a hash table of maps, closed with the scope; as `make` otherwise. */
 export const makeHash = <K, M extends BpfMap>(
   options: Options<M> & { readonly key: Layout<K> }
 ): Effect.Effect<MapOfMaps<K, M, "hash_of_maps">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineHash(options))
+  createFrom(() => defineHash(options))

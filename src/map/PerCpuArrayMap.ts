@@ -23,7 +23,8 @@ import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { perCpu } from "./internal/codec.ts"
 import { extend } from "./internal/handle.ts"
 import { acquireIndexed, type Indexed } from "./internal/indexed.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 
 /**
  * A per-CPU array map of this process. After the scope that it was made in has closed, its operations fail with a
@@ -44,8 +45,8 @@ export interface Options<V> extends DefineOptions {
 
 /** A per-CPU array map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = <V>(options: Options<V>): Definition<PerCpuArrayMap<V>> => {
-  const { value } = options
-  return defineMap({ ...commonSpec("percpu_array", options), keySize: 4, valueSize: value.size }, (opened) => {
+  const { common, options: { value } } = readDefinition("percpu_array", options, { value: layout })
+  return defineMap({ ...common, keySize: 4, valueSize: value.size }, (opened) => {
     const cpus = opened.kernel.possibleCpus
     return Effect.map(acquireIndexed(opened, perCpu(value, cpus)), (operations) =>
       extend(opened.map, {
@@ -63,4 +64,5 @@ export const define = <V>(options: Options<V>): Definition<PerCpuArrayMap<V>> =>
  */
 export const make = <V>(
   options: Options<V>
-): Effect.Effect<PerCpuArrayMap<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<PerCpuArrayMap<V>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))

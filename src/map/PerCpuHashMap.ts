@@ -28,7 +28,8 @@ import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { perCpu } from "./internal/codec.ts"
 import { extend } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import type { Keyed, UpdateOptions } from "./MapOperations.ts"
 
 /**
@@ -62,9 +63,9 @@ const defineKind = <K, V, const T extends "percpu_hash" | "lru_percpu_hash">(
   type: T,
   options: Options<K, V>
 ): Definition<PerCpuHashMap<K, V, T>> => {
-  const { key, value } = options
+  const { common, options: { key, value } } = readDefinition(type, options, { key: layout, value: layout })
   return defineMap<T, PerCpuHashMap<K, V, T>>({
-    ...commonSpec(type, options),
+    ...common,
     keySize: key.size,
     valueSize: value.size
   }, (opened) => {
@@ -97,10 +98,10 @@ export const defineLru = <K, V>(options: Options<K, V>): Definition<PerCpuHashMa
 export const make = <K, V>(
   options: Options<K, V>
 ): Effect.Effect<PerCpuHashMap<K, V, "percpu_hash">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define(options))
+  createFrom(() => define(options))
 
 /** Creates a per-CPU hash map that evicts when it is full, closed with the scope; as `make` otherwise. Kernel 4.10. */
 export const makeLru = <K, V>(
   options: Options<K, V>
 ): Effect.Effect<PerCpuHashMap<K, V, "lru_percpu_hash">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineLru(options))
+  createFrom(() => defineLru(options))

@@ -19,13 +19,15 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { ProgramType } from "../abi/names.ts"
+import { type ProgramType, programTypes } from "../abi/names.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { oneOf, required } from "../kernel/options.ts"
 import { u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
 import type { ObjectEntries, ObjectIds } from "./MapOperations.ts"
 
@@ -48,13 +50,17 @@ export interface Options<T extends ProgramType> extends DefineOptions {
   readonly programs: T
 }
 
+const aProgramType = required(oneOf(Object.keys(programTypes)))
+
 /** A program array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = <const T extends ProgramType>(options: Options<T>): Definition<ProgArray<T>> =>
-  defineMap({ ...commonSpec("prog_array", options), keySize: 4, valueSize: 4 }, (opened) =>
+export const define = <const T extends ProgramType>(options: Options<T>): Definition<ProgArray<T>> => {
+  const { common, options: { programs } } = readDefinition("prog_array", options, { programs: aProgramType })
+  return defineMap({ ...common, keySize: 4, valueSize: 4 }, (opened) =>
     Effect.map(
       acquireObjectEntries(opened, u32, u32, (program: ProgramReference<T>) => fdOf(program)),
-      ({ keyed, objects }) => extend(opened.map, { programs: options.programs, ...objects, lookupId: keyed.lookup })
+      ({ keyed, objects }) => extend(opened.map, { programs, ...objects, lookupId: keyed.lookup })
     ))
+}
 
 /**
  * Creates a program array, closed with the scope.
@@ -63,4 +69,5 @@ export const define = <const T extends ProgramType>(options: Options<T>): Defini
  */
 export const make = <const T extends ProgramType>(
   options: Options<T>
-): Effect.Effect<ProgArray<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<ProgArray<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))

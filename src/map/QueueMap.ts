@@ -28,7 +28,8 @@ import { acquireAccess, assertLive, refused, withValue } from "./internal/access
 import { extend } from "./internal/handle.ts"
 import { exactBytes } from "./internal/codec.ts"
 import { inline } from "./internal/inline.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 
 /**
  * A queue or a stack of this process. After the scope that it was made in has closed, its operations fail with a
@@ -63,9 +64,9 @@ export interface Options<V> extends DefineOptions {
 }
 
 const defineKind = <V, const T extends "queue" | "stack">(type: T, options: Options<V>): Definition<QueueMap<V, T>> => {
-  const { value } = options
+  const { common, options: { value } } = readDefinition(type, options, { value: layout })
   return defineMap(
-    { ...commonSpec(type, options), keySize: 0, valueSize: value.size },
+    { ...common, keySize: 0, valueSize: value.size },
     (opened) =>
       Effect.map(acquireAccess(opened, exactBytes(0, "key"), value), (access) => {
         const { elements } = access
@@ -113,10 +114,10 @@ export const defineStack = <V>(options: Options<V>): Definition<QueueMap<V, "sta
 export const make = <V>(
   options: Options<V>
 ): Effect.Effect<QueueMap<V, "queue">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define(options))
+  createFrom(() => define(options))
 
 /** Creates a stack, closed with the scope; as `make` otherwise. */
 export const makeStack = <V>(
   options: Options<V>
 ): Effect.Effect<QueueMap<V, "stack">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineStack(options))
+  createFrom(() => defineStack(options))

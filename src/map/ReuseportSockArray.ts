@@ -22,7 +22,8 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { u32, u64 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { acquireObjectEntries, wideFdOf } from "./internal/objectEntries.ts"
 import type { ObjectEntries, ObjectIds, ObjectReference } from "./MapOperations.ts"
 
@@ -34,7 +35,7 @@ export interface ReuseportSockArray
 /** A reuseport socket array as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<ReuseportSockArray> =>
   defineMap(
-    { ...commonSpec("reuseport_sockarray", options), keySize: 4, valueSize: 8 },
+    { ...readDefinition("reuseport_sockarray", options, {}).common, keySize: 4, valueSize: 8 },
     (opened) =>
       Effect.map(
         acquireObjectEntries(opened, u32, u64, wideFdOf),
@@ -49,4 +50,5 @@ export const define = (options: DefineOptions): Definition<ReuseportSockArray> =
  */
 export const make = (
   options: DefineOptions
-): Effect.Effect<ReuseportSockArray, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<ReuseportSockArray, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))

@@ -25,7 +25,8 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 
 /** A ring buffer of this process, and the layout of its records. */
 export interface RingBufferMap<A> extends BpfMap<"ringbuf"> {
@@ -38,11 +39,13 @@ export interface Options<A> extends DefineOptions {
 }
 
 /** A ring buffer as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = <A>(options: Options<A>): Definition<RingBufferMap<A>> =>
-  defineMap(
-    { ...commonSpec("ringbuf", options), keySize: 0, valueSize: 0 },
-    (opened) => Effect.succeed(extend(opened.map, { record: options.record }))
+export const define = <A>(options: Options<A>): Definition<RingBufferMap<A>> => {
+  const { common, options: { record } } = readDefinition("ringbuf", options, { record: layout })
+  return defineMap(
+    { ...common, keySize: 0, valueSize: 0 },
+    (opened) => Effect.succeed(extend(opened.map, { record }))
   )
+}
 
 /**
  * Creates a ring buffer, closed with the scope. `maxEntries` is its size in bytes: a power of two times the page size,
@@ -52,4 +55,5 @@ export const define = <A>(options: Options<A>): Definition<RingBufferMap<A>> =>
  */
 export const make = <A>(
   options: Options<A>
-): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<RingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))

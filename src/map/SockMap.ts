@@ -22,9 +22,11 @@ import type * as Scope from "effect/Scope"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { type Layout, u32, u64 } from "../layout/Layout.ts"
+import type { MapSpec } from "../spec/MapSpec.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { acquireObjectEntries, wideFdOf } from "./internal/objectEntries.ts"
 import type { Iterate, ObjectEntries, ObjectIds, ObjectReference } from "./MapOperations.ts"
 
@@ -38,12 +40,11 @@ export interface SockMap<K, T extends "sockmap" | "sockhash" = "sockmap" | "sock
 {}
 
 const defineKind = <K, const T extends "sockmap" | "sockhash">(
-  type: T,
-  key: Layout<K>,
-  options: DefineOptions
+  common: Pick<MapSpec, "name" | "maxEntries" | "flags"> & { readonly type: T },
+  key: Layout<K>
 ): Definition<SockMap<K, T>> =>
   // With values of 4 bytes the kernel takes descriptors, but gives nothing back.
-  defineMap<T, SockMap<K, T>>({ ...commonSpec(type, options), keySize: key.size, valueSize: 8 }, (opened) =>
+  defineMap<T, SockMap<K, T>>({ ...common, keySize: key.size, valueSize: 8 }, (opened) =>
     Effect.map(acquireObjectEntries(opened, key, u64, wideFdOf), ({ keyed, objects }) =>
       extend(opened.map, {
         ...objects,
@@ -55,12 +56,15 @@ const defineKind = <K, const T extends "sockmap" | "sockhash">(
 
 /** A sockmap as a value, for `BpfMap.create`, `openPinned` and their sisters. Its keys are indices. */
 export const define = (options: DefineOptions): Definition<SockMap<number, "sockmap">> =>
-  defineKind("sockmap", u32, options)
+  defineKind(readDefinition("sockmap", options, {}).common, u32)
 
 /** A sockhash as a value. */
 export const defineHash = <K>(
   options: DefineOptions & { readonly key: Layout<K> }
-): Definition<SockMap<K, "sockhash">> => defineKind("sockhash", options.key, options)
+): Definition<SockMap<K, "sockhash">> => {
+  const { common, options: { key } } = readDefinition("sockhash", options, { key: layout })
+  return defineKind(common, key)
+}
 
 /**
  * Creates a sockmap, closed with the scope.
@@ -71,10 +75,10 @@ export const defineHash = <K>(
 export const make = (
   options: DefineOptions
 ): Effect.Effect<SockMap<number, "sockmap">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define(options))
+  createFrom(() => define(options))
 
 /** Creates a sockhash, closed with the scope; as `make` otherwise. */
 export const makeHash = <K>(
   options: DefineOptions & { readonly key: Layout<K> }
 ): Effect.Effect<SockMap<K, "sockhash">, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(defineHash(options))
+  createFrom(() => defineHash(options))

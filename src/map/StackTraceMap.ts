@@ -24,11 +24,13 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Kernel } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
+import { anInteger } from "../kernel/options.ts"
 import { array, u32, u64 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import type { Delete, Iterate, Lookup } from "./MapOperations.ts"
 
 /** A stack: return addresses, the innermost first. */
@@ -55,11 +57,17 @@ const trim = (stack: Stack): Stack => {
   return end < 0 ? stack : stack.slice(0, end)
 }
 
+/** What fits in a value of a map (4 MiB); how many the kernel takes is a setting of its own. */
+const MOST_DEPTH = 1 << 19
+
 /** A stack trace map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: Options): Definition<StackTraceMap> => {
-  const value = array(u64, options.maxDepth ?? 127)
+  const { common, options: { maxDepth = 127 } } = readDefinition("stack_trace", options, {
+    maxDepth: anInteger(1, MOST_DEPTH)
+  })
+  const value = array(u64, maxDepth)
   return defineMap(
-    { ...commonSpec("stack_trace", options), keySize: 4, valueSize: value.size },
+    { ...common, keySize: 4, valueSize: value.size },
     (opened) =>
       Effect.map(acquireKeyed(opened, u32, value), (keyed) =>
         extend(opened.map, {
@@ -79,4 +87,5 @@ export const define = (options: Options): Definition<StackTraceMap> => {
  */
 export const make = (
   options: Options
-): Effect.Effect<StackTraceMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<StackTraceMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
+  createFrom(() => define(options))

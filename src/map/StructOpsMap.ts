@@ -21,6 +21,7 @@ import type * as Scope from "effect/Scope"
 import * as Btf from "../btf/Btf.ts"
 import type { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument, type SystemCallError } from "../kernel/KernelError.ts"
+import { aName, aText, aUint, type Checks, readOptions, required } from "../kernel/options.ts"
 import type { BpfMap, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
 import { create, define as defineMap } from "./internal/open.ts"
@@ -43,12 +44,27 @@ export interface Options {
   readonly flags?: number
 }
 
+const checks: Checks<Options> = {
+  name: required(aName),
+  btf: required({ expected: "BTF, as KernelBtf.load gives it", accepts: Btf.isBtf }),
+  type: required(aText),
+  flags: aUint
+}
+
 /**
  * A struct_ops map as a value, for `BpfMap.create` and its sisters. Fails with `InvalidArgument` for a struct that this
  * kernel has no struct_ops for.
  */
 export const define = (options: Options): Result.Result<Definition<StructOpsMap>, InvalidArgument> => {
-  const { btf, type } = options
+  try {
+    return defined(readOptions("options of a struct_ops map", options, checks))
+  } catch (error) {
+    if (error instanceof InvalidArgument) return Result.fail(error)
+    throw error
+  }
+}
+
+const defined = ({ btf, flags = 0, name, type }: Options): Result.Result<Definition<StructOpsMap>, InvalidArgument> => {
   // The kernel keeps state beside the functions: its value is a struct of both, under this name.
   const id = Option.fromUndefinedOr(Btf.idsByName(btf, `bpf_struct_ops_${type}`, "Struct")[0])
   const size = Option.flatMap(id, (found) => Result.getSuccess(Btf.sizeOf(btf, found)))
@@ -57,18 +73,13 @@ export const define = (options: Options): Result.Result<Definition<StructOpsMap>
       new InvalidArgument({ field: "type", expected: "a struct that this kernel takes functions for", actual: type })
     )
   }
-  return Result.succeed(defineMap(
-    {
-      type: "struct_ops",
-      name: options.name,
-      keySize: 4,
-      valueSize: size.value,
-      maxEntries: 1,
-      flags: options.flags ?? 0,
-      vmlinuxValueType: id.value
-    },
-    (opened) => Effect.succeed(extend(opened.map, { type }))
-  ))
+  const common = { type: "struct_ops", name, keySize: 4, maxEntries: 1, flags } as const
+  return Result.succeed(
+    defineMap(
+      { ...common, valueSize: size.value, vmlinuxValueType: id.value },
+      (opened) => Effect.succeed(extend(opened.map, { type }))
+    )
+  )
 }
 
 /**
@@ -79,4 +90,4 @@ export const define = (options: Options): Result.Result<Definition<StructOpsMap>
 export const make = (
   options: Options
 ): Effect.Effect<StructOpsMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  Effect.flatMap(Effect.fromResult(define(options)), create)
+  Effect.suspend(() => Effect.flatMap(Effect.fromResult(define(options)), create))

@@ -16,7 +16,8 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Layout } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, layout, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 
 /** A user ring buffer of this process, and the layout of its records. */
 export interface UserRingBufferMap<A> extends BpfMap<"user_ringbuf"> {
@@ -29,11 +30,13 @@ export interface Options<A> extends DefineOptions {
 }
 
 /** A user ring buffer as a value, for `BpfMap.create`, `openPinned` and their sisters. */
-export const define = <A>(options: Options<A>): Definition<UserRingBufferMap<A>> =>
-  defineMap(
-    { ...commonSpec("user_ringbuf", options), keySize: 0, valueSize: 0 },
-    (opened) => Effect.succeed(extend(opened.map, { record: options.record }))
+export const define = <A>(options: Options<A>): Definition<UserRingBufferMap<A>> => {
+  const { common, options: { record } } = readDefinition("user_ringbuf", options, { record: layout })
+  return defineMap(
+    { ...common, keySize: 0, valueSize: 0 },
+    (opened) => Effect.succeed(extend(opened.map, { record }))
   )
+}
 
 /**
  * Creates a user ring buffer, closed with the scope. `maxEntries` is its size in bytes: a power of two times the page
@@ -44,4 +47,4 @@ export const define = <A>(options: Options<A>): Definition<UserRingBufferMap<A>>
 export const make = <A>(
   options: Options<A>
 ): Effect.Effect<UserRingBufferMap<A>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  create(define(options))
+  createFrom(() => define(options))

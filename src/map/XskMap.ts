@@ -22,7 +22,8 @@ import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import { u32 } from "../layout/Layout.ts"
 import type { BpfMap, DefineOptions, Definition } from "./BpfMap.ts"
 import { extend } from "./internal/handle.ts"
-import { commonSpec, create, define as defineMap } from "./internal/open.ts"
+import { createFrom, readDefinition } from "./internal/definition.ts"
+import { define as defineMap } from "./internal/open.ts"
 import { acquireObjectEntries, fdOf } from "./internal/objectEntries.ts"
 import type { ObjectEntries, ObjectReference } from "./MapOperations.ts"
 
@@ -32,7 +33,7 @@ export interface XskMap extends BpfMap<"xskmap">, ObjectEntries<number, ObjectRe
 /** An XSK map as a value, for `BpfMap.create`, `openPinned` and their sisters. */
 export const define = (options: DefineOptions): Definition<XskMap> =>
   defineMap(
-    { ...commonSpec("xskmap", options), keySize: 4, valueSize: 4 },
+    { ...readDefinition("xskmap", options, {}).common, keySize: 4, valueSize: 4 },
     (opened) => Effect.map(acquireObjectEntries(opened, u32, u32, fdOf), ({ objects }) => extend(opened.map, objects))
   )
 
@@ -43,4 +44,4 @@ export const define = (options: DefineOptions): Definition<XskMap> =>
  */
 export const make = (
   options: DefineOptions
-): Effect.Effect<XskMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => create(define(options))
+): Effect.Effect<XskMap, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => createFrom(() => define(options))

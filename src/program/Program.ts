@@ -28,26 +28,28 @@ import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { deferredStream } from "../effect/onDemand.ts"
 import type { ProgramType } from "../abi/names.ts"
-import type * as Btf from "../btf/Btf.ts"
+import * as Btf from "../btf/Btf.ts"
 import * as Asm from "../isa/Asm.ts"
 import { isHandle, openFd } from "../kernel/handle.ts"
 import { allOrNothing } from "../kernel/systemCall.ts"
 import { listById } from "../bpf/objectIds.ts"
 import { pinObject } from "../bpf/pins.ts"
-import { checkInteger, checkName } from "../kernel/validate.ts"
+import { checkName } from "../kernel/validate.ts"
+import { anInteger, type Checks, readOptions, whenRight } from "../kernel/options.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import * as KernelBtf from "../relocate/KernelBtf.ts"
 import { patch } from "../relocate/patch.ts"
 import type { RelocationError } from "../relocate/Relocation.ts"
 import type { AttachTypeOf, TestRunnable } from "../spec/ProgramKind.ts"
-import type { ProgramSpec } from "../spec/ProgramSpec.ts"
+import { type ProgramSpec, read as readProgram } from "../spec/ProgramSpec.ts"
 import { attachmentOf, checkKind, needsBtf } from "./internal/attachTo.ts"
-import { describe, handle, type Program, programHandles } from "./internal/handle.ts"
+import { programHandles } from "./handles.ts"
+import { describe, handle, type Program } from "./internal/handle.ts"
 import { type Info, openByFd, openById, openByPath, readInfo } from "./internal/info.ts"
 import { loadProgram } from "./internal/load.ts"
 import { findMaps, type MapReference, withMaps } from "./internal/maps.ts"
-import { runTest, type TestRunInput, type TestRunResult } from "./internal/testRun.ts"
+import { readTestInput, runTest, type TestRunInput, type TestRunResult } from "./internal/testRun.ts"
 import type { VerifierError } from "./VerifierError.ts"
 
 export type { TestRunnable } from "../spec/ProgramKind.ts"
@@ -71,6 +73,17 @@ export interface LoadOptions {
    * paths. Programs that load have no log.
    */
   readonly logLevel?: 1 | 2
+}
+
+const loadChecks: Checks<LoadOptions> = {
+  maps: {
+    expected: "maps by name",
+    accepts: (maps) =>
+      typeof maps === "object" && maps !== null && !Array.isArray(maps) &&
+      Object.values<any>(maps).every((map) => typeof map?.fd === "number")
+  },
+  btf: { expected: "BTF, as KernelBtf.load gives it", accepts: Btf.isBtf },
+  logLevel: anInteger(1, 2)
 }
 
 /** All that loading can fail with. */
@@ -101,19 +114,23 @@ export const load = <T extends ProgramType, A extends AttachTypeOf<T>>(
   spec: ProgramSpec<T, A>,
   options?: LoadOptions
 ): Effect.Effect<Program<T, A>, LoadError, Kernel | Scope.Scope> =>
-  Effect.map(
-    // Every attach type of a type is one of all of them; TypeScript cannot see that.
-    loadAny(spec as unknown as ProgramSpec, options ?? {}),
-    ({ descriptor, kernel }) => handle<T, A>(kernel, descriptor, { ...spec, attachType: spec.expectedAttachType })
-  ).pipe(
-    Effect.withSpan("Program.load", { attributes: { "bpf.program.type": spec.type, "bpf.program.name": spec.name } })
-  )
+  whenRight(() => {
+    const given = readOptions("options of a load", options, loadChecks)
+    const read = readProgram(spec as unknown as ProgramSpec)
+    const { name, type } = read
+    return Effect.map(
+      loadAny(read, given),
+      // Every attach type of a type is one of all of them; TypeScript cannot see that.
+      ({ descriptor, kernel }) =>
+        handle<T, A>(kernel, descriptor, { type: type as T, name, attachType: read.expectedAttachType as A })
+    ).pipe(Effect.withSpan("Program.load", { attributes: { "bpf.program.type": type, "bpf.program.name": name } }))
+  })
 
 const loadAny = (spec: ProgramSpec, options: LoadOptions) =>
   Effect.gen(function*() {
     const kernel = yield* Kernel
     const { btf: given, logLevel = 1, maps = {} } = options
-    const invalid = checkName("name", spec.name) ?? checkKind(spec) ?? checkInteger("logLevel", logLevel, 1, 2)
+    const invalid = checkName("name", spec.name) ?? checkKind(spec)
     if (invalid !== undefined) return yield* invalid
     const program = yield* Effect.fromResult(Asm.assemble(spec.instructions))
     const btf = yield* typesFor(kernel, spec, program, given)
@@ -141,11 +158,21 @@ export const testRun = (
   program: Program<TestRunnable>,
   input?: TestRunInput
 ): Effect.Effect<TestRunResult, InvalidArgument | SystemCallError, Kernel> =>
-  Effect.flatMap(Kernel, (kernel) => Effect.flatMap(openFd(program), () => runTest(kernel, program, input ?? {})))
+  whenRight(() => {
+    const given = readTestInput(input)
+    return Effect.flatMap(
+      Kernel,
+      (kernel) => Effect.flatMap(openFd("program", program, programHandles), () => runTest(kernel, program, given))
+    )
+  })
 
 /** What the kernel says of the program. Fails with `SystemCallError`, EBADF after its scope has closed. */
 export const info = (program: Program): Effect.Effect<Info, InvalidArgument | SystemCallError, Kernel> =>
-  Effect.flatMap(Kernel, (kernel) => Effect.flatMap(openFd(program), (fd) => readInfo(kernel, fd, describe(program))))
+  Effect.flatMap(
+    Kernel,
+    (kernel) =>
+      Effect.flatMap(openFd("program", program, programHandles), (fd) => readInfo(kernel, fd, describe(program)))
+  )
 
 /**
  * Gives the program a name in a BPF file system, under which it lives on when no process holds it, and other processes find
@@ -156,7 +183,8 @@ export const info = (program: Program): Effect.Effect<Info, InvalidArgument | Sy
 export const pin = (program: Program, path: string): Effect.Effect<void, InvalidArgument | SystemCallError, Kernel> =>
   Effect.flatMap(
     Kernel,
-    (kernel) => Effect.flatMap(openFd(program), (fd) => pinObject(kernel, fd, describe(program), path))
+    (kernel) =>
+      Effect.flatMap(openFd("program", program, programHandles), (fd) => pinObject(kernel, fd, describe(program), path))
   )
 
 /**

@@ -26,6 +26,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { errno, type ErrnoName } from "../abi/errno.ts"
 import { wrapCalls } from "../kernel/doorCalls.ts"
+import { anInteger, type Checks, readOptions, required } from "../kernel/options.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 
 /** A call at the door. */
@@ -55,12 +56,25 @@ export const wrap = (kernel: KernelService, decide: Decide): KernelService => {
   })
 }
 
-/** A `Kernel` whose `nth` call fails with an error, over the one provided; or one that is decided call by call. */
-export const layer = (
-  plan: { readonly nth: number; readonly error: ErrnoName } | Decide
-): Layer.Layer<Kernel, never, Kernel> => {
-  const decide: Decide = typeof plan === "function"
-    ? plan
-    : ({ index }) => index === plan.nth ? plan.error : undefined
+/** A call to fail. */
+export interface Plan {
+  /** Which of the calls, counted from 1. */
+  readonly nth: number
+  readonly error: ErrnoName
+}
+
+const planChecks: Checks<Plan> = {
+  nth: required(anInteger(1, Number.MAX_SAFE_INTEGER)),
+  error: required({ expected: "the name of an error, such as ENOMEM", accepts: (name) => Object.hasOwn(errno, name) })
+}
+
+/**
+ * A `Kernel` whose `nth` call fails with an error, over the one provided; or one that is decided call by call. Throws
+ * `InvalidArgument` for a plan that is none.
+ */
+export const layer = (plan: Plan | Decide): Layer.Layer<Kernel, never, Kernel> => {
+  const decide = typeof plan === "function" ? plan : decideBy(readOptions("plan", plan, planChecks))
   return Layer.effect(Kernel, Effect.map(Kernel, (kernel) => wrap(kernel, decide)))
 }
+
+const decideBy = ({ error, nth }: Plan): Decide => ({ index }) => index === nth ? error : undefined

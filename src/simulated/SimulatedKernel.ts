@@ -57,6 +57,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import { anInteger, aText, type Checks, listOf, oneOf, readOptions } from "../kernel/options.ts"
 import { Kernel } from "../kernel/Kernel.ts"
 import { InvalidArgument } from "../kernel/KernelError.ts"
 import * as Layout from "../layout/Layout.ts"
@@ -94,6 +95,25 @@ export interface Options {
   readonly functions?: ReadonlyArray<string>
   /** Further tracepoints, as `category/name`, beside those of `defaultTracepoints`. */
   readonly tracepoints?: ReadonlyArray<string>
+}
+
+/** CONFIG_NR_CPUS is 8192 at most. */
+const MOST_CPUS = 8192
+
+const names = listOf({ expected: "a name", accepts: (name) => typeof name === "string" && name !== "" }, "names")
+
+const optionChecks: Checks<Options> = {
+  release: aText,
+  possibleCpus: anInteger(1, MOST_CPUS),
+  tracefs: oneOf(["mounted", "unmounted"]),
+  bpffs: oneOf(["mounted", "unmounted"]),
+  verifier: oneOf(["on", "off"]),
+  devices: names,
+  functions: names,
+  tracepoints: listOf(
+    { expected: "as category/name", accepts: (name) => typeof name === "string" && /^[^/]+\/[^/]+$/.test(name) },
+    "tracepoints"
+  )
 }
 
 /** The tracepoints that every simulated kernel has. */
@@ -228,23 +248,26 @@ const control = (simulation: Simulation): SimulatedKernel["Service"] => {
 /**
  * A simulated kernel as the `Kernel`, and its other side as the `SimulatedKernel`. Its time and randomness are those of
  * Effect's `Clock` and `Random` where the layer is built, so `TestClock` rules them.
+ *
+ * Throws `InvalidArgument` for an option that is none, or is not what its type says.
  */
-export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> =>
-  Layer.effectContext(Effect.gen(function*() {
+export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> => {
+  const given = readOptions("options of a simulated kernel", options, optionChecks)
+  return Layer.effectContext(Effect.gen(function*() {
     const clock = yield* Clock.Clock
     const random = yield* Random.Random
     const runFork = Effect.runForkWith(yield* Effect.context<never>())
     const timers = new Set<Fiber.Fiber<void>>()
     const simulation: Simulation = new Simulation({
-      release: options?.release ?? "6.18.0-simulated",
-      possibleCpus: options?.possibleCpus ?? 4,
+      release: given.release ?? "6.18.0-simulated",
+      possibleCpus: given.possibleCpus ?? 4,
       pageSize: 4096,
-      tracefs: options?.tracefs ?? "mounted",
-      bpffs: options?.bpffs ?? "mounted",
-      verifier: options?.verifier ?? "on",
-      devices: options?.devices ?? [],
-      functions: options?.functions ?? [],
-      tracepoints: [...new Set([...defaultTracepoints, ...options?.tracepoints ?? []])],
+      tracefs: given.tracefs ?? "mounted",
+      bpffs: given.bpffs ?? "mounted",
+      verifier: given.verifier ?? "on",
+      devices: given.devices ?? [],
+      functions: given.functions ?? [],
+      tracepoints: [...new Set([...defaultTracepoints, ...given.tracepoints ?? []])],
       now: () => clock.monotonicTimeNanosUnsafe(),
       random: () => random.nextDoubleUnsafe(),
       schedule: (delay, run) => {
@@ -264,3 +287,4 @@ export const layer = (options?: Options): Layer.Layer<Kernel | SimulatedKernel> 
     )
     return Context.make(Kernel, simulation.door.service).pipe(Context.add(SimulatedKernel, control(simulation)))
   }))
+}

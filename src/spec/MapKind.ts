@@ -216,7 +216,11 @@ export const nameOf = (kind: MapKind): MapKind => {
 
 /** A kind's number in `enum bpf_map_type`; `undefined` for a word that is no kind. */
 export const numberOf = (kind: MapKind): number | undefined =>
-  typeof kind === "number" ? kind : Object.hasOwn(mapTypes, kind) ? mapTypes[kind] : undefined
+  typeof kind === "number"
+    ? kind
+    : typeof kind === "string" && Object.hasOwn(mapTypes, kind)
+    ? mapTypes[kind]
+    : undefined
 
 /** What the table says of a kind; `undefined` for one that is not known here. */
 export const of = (kind: MapKind): Facts | undefined => {

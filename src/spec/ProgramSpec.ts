@@ -20,6 +20,20 @@
 import type { AttachType, ProgramType } from "../abi/names.ts"
 import type { Item } from "../isa/Asm.ts"
 import {
+  aList,
+  aName,
+  anInteger,
+  anObject,
+  aText,
+  type Check,
+  type Checks,
+  listOf,
+  ofKind,
+  readOptions,
+  required,
+  someBytes
+} from "../kernel/options.ts"
+import {
   type AttachTypeOf,
   attachTypeOf,
   type DefaultAttachType,
@@ -123,32 +137,77 @@ export type Options<T extends ProgramType, A extends AttachType | undefined> =
   }
   & Needs<NoInfer<T>, NoInfer<A>>
 
+/** MAX_FUNCINFO_REC_SIZE and MAX_LINEINFO_REC_SIZE in kernel/bpf/verifier.c. */
+const MOST_RECORD = 252
+
+const debugInfoChecks: Checks<DebugInfo> = {
+  btf: required(someBytes),
+  functions: required(someBytes),
+  functionRecordSize: anInteger(8, MOST_RECORD),
+  lines: required(someBytes),
+  lineRecordSize: anInteger(16, MOST_RECORD)
+}
+
+/** A C string: a NUL inside would cut it short. */
+const aCString: Check = {
+  expected: "a string without NUL",
+  accepts: (value) => typeof value === "string" && !value.includes("\0")
+}
+
 /**
- * A program of a type. `license` is `"GPL"` unless given, as the tracing helpers require. A `tracing` program is for
- * `"trace_fentry"`, an `lsm` one for `"lsm_mac"` and an `xdp` one for `"xdp"` unless `expectedAttachType` says otherwise;
- * a `syscall` program is always `sleepable`. What makes no sense for the type does not type-check.
+ * What there is to say of any program, by its kind. Names that are none, and what makes no sense together for its type, are
+ * found when it is loaded.
  */
-export const make = <const T extends ProgramType, const A extends AttachTypeOf<T> = DefaultAttachType<T>>(
-  options: Options<T, A>
-): ProgramSpec<T, A> => {
-  const { debugInfo, expectedAttachType, flags = [], license = "GPL", name, instructions, section, type } = options
-  const always = kindOf(type)?.sleepable === "always" && !(flags as ReadonlyArray<Flag>).includes("sleepable")
+const checks: Checks<ProgramSpec> = {
+  type: required({ ...aText, expected: "the name of a type of program, such as xdp" }),
+  name: required(ofKind("string", aName)),
+  license: aCString,
+  instructions: required({ ...aList, expected: "an array of items, as Asm makes them" }),
+  flags: listOf(aText, "flags"),
+  expectedAttachType: aText,
+  attachTo: aText,
+  debugInfo: anObject,
+  section: aText
+}
+
+/** @internal A spec, whoever made it, as it was when it was read, with the defaults of `make`. Throws `InvalidArgument`. */
+export const read = (given: ProgramSpec): ProgramSpec => {
+  const spec = readOptions("spec of a program", given, checks)
+  const { debugInfo, license = "GPL", flags: said = [] } = spec
   return {
-    type,
-    name,
+    ...spec,
     license,
-    instructions,
-    flags: always ? ["sleepable", ...flags] : flags,
-    expectedAttachType: attachTypeOf(type, expectedAttachType) as A,
-    attachTo: options.attachTo,
-    ...(debugInfo === undefined ? {} : { debugInfo }),
-    ...(section === undefined ? {} : { section })
+    flags: [...said],
+    expectedAttachType: spec.expectedAttachType,
+    attachTo: spec.attachTo,
+    debugInfo: debugInfo === undefined ? undefined : readOptions("debugInfo", debugInfo, debugInfoChecks)
   }
 }
 
 /**
+ * A program of a type. `license` is `"GPL"` unless given, as the tracing helpers require. A `tracing` program is for
+ * `"trace_fentry"`, an `lsm` one for `"lsm_mac"` and an `xdp` one for `"xdp"` unless `expectedAttachType` says otherwise;
+ * a `syscall` program is always `sleepable`. What makes no sense for the type does not type-check.
+ *
+ * Throws `InvalidArgument` for an option that is none, is missing, or is not of the kind that the types say.
+ */
+export const make = <const T extends ProgramType, const A extends AttachTypeOf<T> = DefaultAttachType<T>>(
+  options: Options<T, A>
+): ProgramSpec<T, A> => {
+  const { debugInfo, flags: said, section, ...spec } = read(options as unknown as ProgramSpec)
+  const always = kindOf(spec.type)?.sleepable === "always" && !said.includes("sleepable")
+  return {
+    ...spec,
+    flags: always ? ["sleepable", ...said] : said,
+    expectedAttachType: attachTypeOf(spec.type, spec.expectedAttachType),
+    ...(debugInfo === undefined ? {} : { debugInfo }),
+    ...(section === undefined ? {} : { section })
+  } as ProgramSpec as unknown as ProgramSpec<T, A>
+}
+
+/**
  * As `make`, where the type is known only when the program runs, as for one read from an object: what does not make sense
- * together is found when it is loaded.
+ * together is found when it is loaded. Throws as `make` does.
  */
 export const makeDynamic = <const T extends ProgramType>(options: {
   readonly type: T

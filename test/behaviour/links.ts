@@ -42,6 +42,7 @@ const attachToCgroup = (program: Program.Program<"cgroup_skb">, cgroup: number) 
   attaching(
     program,
     "cgroup of the test",
+    () => ({ target: "cgroup of the test" }),
     ({ about, kernel, owner, program }) =>
       createLink(kernel, { prog_fd: program, target_fd: cgroup, attach_type }, { subject: about.target }).pipe(
         Scope.provide(owner),
@@ -51,16 +52,21 @@ const attachToCgroup = (program: Program.Program<"cgroup_skb">, cgroup: number) 
 
 /** As before links: the cgroup has the program. */
 const putIntoCgroup = (program: Program.Program<"cgroup_skb">, cgroup: number) =>
-  attaching(program, "cgroup of the test", ({ about, kernel, owner, program }) => {
-    const place = { target: cgroup, attachType: attach_type, program }
-    return Scope.provide(
-      acquireAtTarget(kernel, about, {
-        attach: attachProgram(kernel, { ...place, flags: 2 }, { subject: about.target }),
-        detach: detachProgram(kernel, place, { subject: about.target })
-      }),
-      owner
-    )
-  })
+  attaching(
+    program,
+    "cgroup of the test",
+    () => ({ target: "cgroup of the test" }),
+    ({ about, kernel, owner, program }) => {
+      const place = { target: cgroup, attachType: attach_type, program }
+      return Scope.provide(
+        acquireAtTarget(kernel, about, {
+          attach: attachProgram(kernel, { ...place, flags: 2 }, { subject: about.target }),
+          detach: detachProgram(kernel, place, { subject: about.target })
+        }),
+        owner
+      )
+    }
+  )
 
 const reason = <A, R>(effect: Effect.Effect<A, AttachError.AttachError, R>) =>
   Effect.map(Effect.flip(effect), (error) => error.reason)

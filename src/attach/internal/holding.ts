@@ -34,13 +34,14 @@ export interface Link<out T extends ProgramType = ProgramType> extends Handle {
   readonly target: string
 }
 
+const expected = "a link, as attaching gives it"
 const closed = "The scope that the program was attached in has closed"
 
 /** Handles of attachments by what holds them. */
 export const linkHandles: { readonly [H in Holder]: HandleKind } = {
-  link: { typeId: TypeId, closed, idLine: "link_id" },
-  perf_event: { typeId: TypeId, closed },
-  target: { typeId: TypeId, closed }
+  link: { typeId: TypeId, expected, closed, idLine: "link_id" },
+  perf_event: { typeId: TypeId, expected, closed },
+  target: { typeId: TypeId, expected, closed }
 }
 
 /** What can be done with an attachment, beside what a descriptor alone allows. */

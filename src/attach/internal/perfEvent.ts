@@ -7,7 +7,7 @@ import type { ProgramType } from "../../abi/names.ts"
 import { perf } from "../../abi/os.ts"
 import { createLink } from "../../bpf/links.ts"
 import { isExpected } from "../../kernel/Features.ts"
-import { InvalidArgument } from "../../kernel/KernelError.ts"
+import type { Check } from "../../kernel/options.ts"
 import { acquirePerfEvent, type PerfEvent } from "../../kernel/perfEvents.ts"
 import { type Descriptor, run } from "../../kernel/systemCall.ts"
 import { NotSupported, type Reason } from "../AttachError.ts"
@@ -67,10 +67,10 @@ const attachByIoctl = <T extends ProgramType>(
   })
 
 /** A cookie is any number of 64 bits. */
-export const checkCookie = (cookie: bigint): InvalidArgument | undefined =>
-  typeof cookie === "bigint" && BigInt.asUintN(64, cookie) === cookie
-    ? undefined
-    : new InvalidArgument({ field: "cookie", expected: "a bigint from 0 to 2^64 - 1", actual: String(cookie) })
+export const aCookie: Check = {
+  expected: "a bigint from 0 to 2^64 - 1",
+  accepts: (value) => typeof value === "bigint" && BigInt.asUintN(64, value) === value
+}
 
 /** Attaches a program to a perf event. A cookie, which the helper `get_attach_cookie` gives it, needs kernel 5.15. */
 export const attachToPerfEvent = <T extends ProgramType>(
@@ -78,8 +78,6 @@ export const attachToPerfEvent = <T extends ProgramType>(
   event: PerfEvent,
   cookie?: bigint
 ): Effect.Effect<Link<T>, Reason, Scope.Scope> => {
-  const invalid = cookie === undefined ? undefined : checkCookie(cookie)
-  if (invalid !== undefined) return Effect.fail(invalid)
   if (isExpected(attaching.kernel.version, "perfEventLink")) return attachByLink(attaching, event, cookie)
   return cookie === undefined
     ? attachByIoctl(attaching, event)

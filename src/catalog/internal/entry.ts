@@ -69,6 +69,12 @@ export const recipe = <T extends ProgramType, const M extends Maps = {}, const C
   start: parts.start ?? (() => Effect.void)
 })
 
+/** A recipe that has options, all numbers, by their names: `Catalog` holds what it is given to them. */
+export const configured = <F extends (options: any) => object>(
+  options: ReadonlyArray<keyof NonNullable<Parameters<F>[0]> & string>,
+  make: F
+): F & { readonly options: ReadonlyArray<string> } => Object.assign(make, { options })
+
 /**
  * Nothing for an integer in its limits, and else a mistake that `Asm.assemble` reports: a program with a wrong option is
  * never loaded.

@@ -7,7 +7,7 @@ import * as ArrayMap from "../../map/ArrayMap.ts"
 import * as PerCpuArrayMap from "../../map/PerCpuArrayMap.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { xdp } from "../../spec/ReturnCode.ts"
-import { checked, recipe } from "../internal/entry.ts"
+import { checked, configured, recipe } from "../internal/entry.ts"
 import {
   Ethernet,
   FRAGMENT_OFFSET,
@@ -177,7 +177,7 @@ const rewriteEthernet: Asm.Item = [
  * `sent` counts what each got, each CPU for itself. Answers must come back by this machine, or backends must answer in the
  * name of the service's address themselves. Fragments pass, for only the first has ports.
  */
-export const loadBalancer = ({ maxBackends = 16 }: LoadBalancerOptions = {}) =>
+export const loadBalancer = configured(["maxBackends"], ({ maxBackends = 16 }: LoadBalancerOptions = {}) =>
   recipe({
     description: "Spreads the flows to one IPv4 address over backends, with addresses and checksums rewritten.",
     since: [4, 16],
@@ -205,4 +205,4 @@ export const loadBalancer = ({ maxBackends = 16 }: LoadBalancerOptions = {}) =>
         verdict("drop", xdp.XDP_DROP)
       ]
     })
-  })
+  }))

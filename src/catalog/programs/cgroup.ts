@@ -7,7 +7,7 @@ import * as RingBufferMap from "../../map/RingBufferMap.ts"
 import { bpf_sock_addr } from "../../spec/ProgramContext.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { cgroup } from "../../spec/ReturnCode.ts"
-import { checked, recipe } from "../internal/entry.ts"
+import { checked, configured, recipe } from "../internal/entry.ts"
 import { offsetOf } from "../internal/headers.ts"
 import { verdict } from "../internal/parse.ts"
 import type { RingOptions } from "./events.ts"
@@ -90,14 +90,14 @@ const log = (name: string, hook: "cgroup_inet4_connect" | "cgroup_inet6_connect"
  * addresses, also of UDP sockets. The program is for the hook `cgroup_inet4_connect`, and its companion `connect6` for
  * `cgroup_inet6_connect`. It allows all. Kernel 5.8.
  */
-export const connectionLog = ({ ringBytes = 262_144 }: RingOptions = {}) =>
+export const connectionLog = configured(["ringBytes"], ({ ringBytes = 262_144 }: RingOptions = {}) =>
   recipe({
     description: "Writes a record of each connect(2) in a cgroup into a ring buffer.",
     since: [5, 8],
     maps: { connections: RingBufferMap.define({ name: "connections", record: Connection, maxEntries: ringBytes }) },
     companions: { connect6: log("log_connect6", "cgroup_inet6_connect") },
     program: log("log_connect4", "cgroup_inet4_connect")
-  })
+  }))
 
 /** The options of `connect-port-block`. */
 export interface ConnectPortBlockOptions {
@@ -123,10 +123,10 @@ const block = (name: string, hook: "cgroup_inet4_connect" | "cgroup_inet6_connec
  * Refuses connect(2) to one port with EPERM, for the processes of a cgroup: over IPv4, and over IPv6 by the companion
  * `connect6`. Kernel 4.17.
  */
-export const connectPortBlock = ({ port = 25 }: ConnectPortBlockOptions = {}) =>
+export const connectPortBlock = configured(["port"], ({ port = 25 }: ConnectPortBlockOptions = {}) =>
   recipe({
     description: "Refuses connections of a cgroup to one port.",
     since: [4, 17],
     companions: { connect6: block("block_connect6", "cgroup_inet6_connect", port) },
     program: block("block_connect4", "cgroup_inet4_connect", port)
-  })
+  }))

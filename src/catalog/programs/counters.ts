@@ -9,7 +9,7 @@ import * as PerCpuHashMap from "../../map/PerCpuHashMap.ts"
 import { __sk_buff } from "../../spec/ProgramContext.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { cgroup, tc, xdp } from "../../spec/ReturnCode.ts"
-import { recipe } from "../internal/entry.ts"
+import { configured, recipe } from "../internal/entry.ts"
 import { Ethernet, etherType, Ipv4Packet, Ipv6Packet, offsetOf } from "../internal/headers.ts"
 import { ethernet, increment, ipv4, ipv6, verdict } from "../internal/parse.ts"
 
@@ -95,7 +95,7 @@ export interface SourceCounterOptions {
  * Counts packets and bytes by IPv4 source address in the map `sources`, which forgets the address unseen for longest when
  * it is full. It is for traffic control, where the kernel knows a packet's length; every packet passes.
  */
-export const sourceCounter = ({ maxEntries = 4096 }: SourceCounterOptions = {}) =>
+export const sourceCounter = configured(["maxEntries"], ({ maxEntries = 4096 }: SourceCounterOptions = {}) =>
   recipe({
     description: "Counts packets and bytes by IPv4 source address, and forgets the address unseen for longest.",
     since: [4, 12],
@@ -119,7 +119,7 @@ export const sourceCounter = ({ maxEntries = 4096 }: SourceCounterOptions = {}) 
         verdict("ok", tc.TC_ACT_OK)
       ]
     })
-  })
+  }))
 
 /**
  * Counts packets and bytes that the processes of a cgroup send or receive, each CPU for itself, in the one value of the

@@ -8,7 +8,7 @@ import * as RingBufferMap from "../../map/RingBufferMap.ts"
 import { __sk_buff } from "../../spec/ProgramContext.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { tc, xdp } from "../../spec/ReturnCode.ts"
-import { checked, recipe } from "../internal/entry.ts"
+import { checked, configured, recipe } from "../internal/entry.ts"
 import { etherType, Ipv4, offsetOf, protocol } from "../internal/headers.ts"
 import { increment, verdict } from "../internal/parse.ts"
 
@@ -38,7 +38,7 @@ const etherTypeOf: Asm.Item = [Snippets.readField("r0", "r6", __sk_buff, "protoc
  * Writes a record of each packet into the ring buffer `events`, in place: room is reserved, filled in, and submitted.
  * Every packet passes; what finds no room is not told. Kernel 5.8.
  */
-export const ringBufferOutput = ({ ringBytes = 262_144 }: RingOptions = {}) =>
+export const ringBufferOutput = configured(["ringBytes"], ({ ringBytes = 262_144 }: RingOptions = {}) =>
   recipe({
     description: "Writes a record of each packet into a ring buffer.",
     since: [5, 8],
@@ -64,7 +64,7 @@ export const ringBufferOutput = ({ ringBytes = 262_144 }: RingOptions = {}) =>
         verdict("ok", tc.TC_ACT_OK)
       ]
     })
-  })
+  }))
 
 /** The options of `perf-event-output`. */
 export interface PerfEventOutputOptions {
@@ -77,7 +77,7 @@ export interface PerfEventOutputOptions {
  * event of `PERF_COUNT_SW_BPF_OUTPUT` must be put into the map `events` for each CPU. Every packet passes; what the kernel
  * does not take is not told.
  */
-export const perfEventOutput = ({ cpus = 256 }: PerfEventOutputOptions = {}) =>
+export const perfEventOutput = configured(["cpus"], ({ cpus = 256 }: PerfEventOutputOptions = {}) =>
   recipe({
     description: "Writes a record of each packet into the perf buffer of its CPU.",
     since: [4, 4],
@@ -97,7 +97,7 @@ export const perfEventOutput = ({ cpus = 256 }: PerfEventOutputOptions = {}) =>
         verdict("ok", tc.TC_ACT_OK)
       ]
     })
-  })
+  }))
 
 /** Counts in the map `cpus` how many packets each CPU handled, by the CPU's number. Every packet passes. */
 export const cpuId = () =>
@@ -135,7 +135,7 @@ const FROM_NETWORK_HEADER = 1
  * A filter for packet sockets, as packet captures set it: they get the first bytes of TCP packets over IPv4, and no other
  * packets.
  */
-export const tcpSnapshot = ({ bytes = 96 }: TcpSnapshotOptions = {}) =>
+export const tcpSnapshot = configured(["bytes"], ({ bytes = 96 }: TcpSnapshotOptions = {}) =>
   recipe({
     description: "Gives a packet socket the first bytes of TCP packets over IPv4, and no others.",
     since: [4, 18],
@@ -162,4 +162,4 @@ export const tcpSnapshot = ({ bytes = 96 }: TcpSnapshotOptions = {}) =>
         verdict("none", 0)
       ]
     })
-  })
+  }))

@@ -4,7 +4,7 @@ import * as Asm from "../../isa/Asm.ts"
 import * as Snippets from "../../isa/Snippets.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { xdp } from "../../spec/ReturnCode.ts"
-import { checked, recipe } from "../internal/entry.ts"
+import { checked, configured, recipe } from "../internal/entry.ts"
 import {
   Ethernet,
   etherType,
@@ -38,16 +38,19 @@ export interface EthertypeFilterOptions {
 }
 
 /** Passes packets of one EtherType, and drops all others. */
-export const ethertypeFilter = ({ etherType: wanted = etherType.IPV4 }: EthertypeFilterOptions = {}) =>
-  recipe({
-    description: "Passes packets of one EtherType, and drops all others.",
-    since: [4, 8],
-    program: filter("ethertype", [
-      checked("etherType", wanted, 0, 0xffff),
-      Snippets.readField("r1", "r7", Ethernet, "type"),
-      Asm.jne("r1", wanted, "drop")
-    ])
-  })
+export const ethertypeFilter = configured(
+  ["etherType"],
+  ({ etherType: wanted = etherType.IPV4 }: EthertypeFilterOptions = {}) =>
+    recipe({
+      description: "Passes packets of one EtherType, and drops all others.",
+      since: [4, 8],
+      program: filter("ethertype", [
+        checked("etherType", wanted, 0, 0xffff),
+        Snippets.readField("r1", "r7", Ethernet, "type"),
+        Asm.jne("r1", wanted, "drop")
+      ])
+    })
+)
 
 /** The options of `protocol-filter`. */
 export interface ProtocolFilterOptions {
@@ -56,24 +59,27 @@ export interface ProtocolFilterOptions {
 }
 
 /** Passes IPv4 and IPv6 packets of one protocol, and drops all others. IPv6 extension headers are protocols too. */
-export const protocolFilter = ({ protocol = protocols.TCP }: ProtocolFilterOptions = {}) =>
-  recipe({
-    description: "Passes IPv4 and IPv6 packets of one protocol, and drops all others.",
-    since: [4, 8],
-    program: filter("protocol", [
-      checked("protocol", protocol, 0, 0xff),
-      Snippets.readField("r1", "r7", Ethernet, "type"),
-      Asm.jeq("r1", etherType.IPV6, "ipv6"),
-      ipv4(dropped),
-      Snippets.readField("r1", "r7", Ipv4Packet, "ip.protocol"),
-      Asm.ja("compare"),
-      Asm.label("ipv6"),
-      ipv6(dropped),
-      Snippets.readField("r1", "r7", Ipv6Packet, "ip.nextHeader"),
-      Asm.label("compare"),
-      Asm.jne("r1", protocol, "drop")
-    ])
-  })
+export const protocolFilter = configured(
+  ["protocol"],
+  ({ protocol = protocols.TCP }: ProtocolFilterOptions = {}) =>
+    recipe({
+      description: "Passes IPv4 and IPv6 packets of one protocol, and drops all others.",
+      since: [4, 8],
+      program: filter("protocol", [
+        checked("protocol", protocol, 0, 0xff),
+        Snippets.readField("r1", "r7", Ethernet, "type"),
+        Asm.jeq("r1", etherType.IPV6, "ipv6"),
+        ipv4(dropped),
+        Snippets.readField("r1", "r7", Ipv4Packet, "ip.protocol"),
+        Asm.ja("compare"),
+        Asm.label("ipv6"),
+        ipv6(dropped),
+        Snippets.readField("r1", "r7", Ipv6Packet, "ip.nextHeader"),
+        Asm.label("compare"),
+        Asm.jne("r1", protocol, "drop")
+      ])
+    })
+)
 
 /** The options of `tcp-port-filter`. */
 export interface TcpPortFilterOptions {
@@ -82,7 +88,7 @@ export interface TcpPortFilterOptions {
 }
 
 /** Passes TCP packets to one port, over IPv4 and IPv6, and drops all others; fragments after the first have no port. */
-export const tcpPortFilter = ({ port = 443 }: TcpPortFilterOptions = {}) =>
+export const tcpPortFilter = configured(["port"], ({ port = 443 }: TcpPortFilterOptions = {}) =>
   recipe({
     description: "Passes TCP packets to one port, over IPv4 and IPv6, and drops all others.",
     since: [4, 8],
@@ -92,7 +98,7 @@ export const tcpPortFilter = ({ port = 443 }: TcpPortFilterOptions = {}) =>
       Snippets.readField("r1", "r9", Ports, "destination"),
       Asm.jne("r1", port, "drop")
     ])
-  })
+  }))
 
 /** The options of `udp-port-range`. */
 export interface UdpPortRangeOptions {
@@ -103,16 +109,19 @@ export interface UdpPortRangeOptions {
 }
 
 /** Passes UDP packets to a range of ports, over IPv4 and IPv6, and drops all others. */
-export const udpPortRange = ({ first = 5000, last = 5999 }: UdpPortRangeOptions = {}) =>
-  recipe({
-    description: "Passes UDP packets to a range of ports, over IPv4 and IPv6, and drops all others.",
-    since: [4, 8],
-    program: filter("udp_ports", [
-      checked("first", first, 0, 0xffff),
-      checked("last", last, first, 0xffff),
-      transport(protocols.UDP, Udp.size, dropped),
-      Snippets.readField("r1", "r9", Ports, "destination"),
-      Asm.jlt("r1", first, "drop"),
-      Asm.jgt("r1", last, "drop")
-    ])
-  })
+export const udpPortRange = configured(
+  ["first", "last"],
+  ({ first = 5000, last = 5999 }: UdpPortRangeOptions = {}) =>
+    recipe({
+      description: "Passes UDP packets to a range of ports, over IPv4 and IPv6, and drops all others.",
+      since: [4, 8],
+      program: filter("udp_ports", [
+        checked("first", first, 0, 0xffff),
+        checked("last", last, first, 0xffff),
+        transport(protocols.UDP, Udp.size, dropped),
+        Snippets.readField("r1", "r9", Ports, "destination"),
+        Asm.jlt("r1", first, "drop"),
+        Asm.jgt("r1", last, "drop")
+      ])
+    })
+)

@@ -8,7 +8,7 @@ import * as PerCpuArrayMap from "../../map/PerCpuArrayMap.ts"
 import * as ProgArray from "../../map/ProgArray.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { xdp } from "../../spec/ReturnCode.ts"
-import { checked, recipe } from "../internal/entry.ts"
+import { checked, configured, recipe } from "../internal/entry.ts"
 import { Ipv4Packet, protocol } from "../internal/headers.ts"
 import { ethernet, increment, ipv4 } from "../internal/parse.ts"
 
@@ -86,22 +86,25 @@ export interface RedirectOptions {
  * Sends every packet out of another device: that in the map `devices` at `index`. Packets pass as long as there is none.
  * Kernel 5.8.
  */
-export const redirect = ({ index = 0, maxEntries = 16 }: RedirectOptions = {}) =>
-  recipe({
-    description: "Sends every packet out of the device in a map.",
-    since: [5, 8],
-    maps: { devices: DevMap.define({ name: "devices", maxEntries }) },
-    program: ProgramSpec.make({
-      type: "xdp",
-      name: "xdp_redirect",
-      instructions: [
-        checked("maxEntries", maxEntries, 1, 65536),
-        checked("index", index, 0, maxEntries - 1),
-        Asm.ldMapFd("r1", "devices"),
-        Asm.mov("r2", index),
-        Asm.mov("r3", xdp.XDP_PASS), // what it gives back for an empty entry
-        Asm.call("redirect_map"),
-        Asm.exit()
-      ]
+export const redirect = configured(
+  ["index", "maxEntries"],
+  ({ index = 0, maxEntries = 16 }: RedirectOptions = {}) =>
+    recipe({
+      description: "Sends every packet out of the device in a map.",
+      since: [5, 8],
+      maps: { devices: DevMap.define({ name: "devices", maxEntries }) },
+      program: ProgramSpec.make({
+        type: "xdp",
+        name: "xdp_redirect",
+        instructions: [
+          checked("maxEntries", maxEntries, 1, 65536),
+          checked("index", index, 0, maxEntries - 1),
+          Asm.ldMapFd("r1", "devices"),
+          Asm.mov("r2", index),
+          Asm.mov("r3", xdp.XDP_PASS), // what it gives back for an empty entry
+          Asm.call("redirect_map"),
+          Asm.exit()
+        ]
+      })
     })
-  })
+)

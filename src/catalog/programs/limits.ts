@@ -7,7 +7,7 @@ import * as ArrayMap from "../../map/ArrayMap.ts"
 import * as HashMap from "../../map/HashMap.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { xdp } from "../../spec/ReturnCode.ts"
-import { checked, recipe } from "../internal/entry.ts"
+import { checked, configured, recipe } from "../internal/entry.ts"
 import { Icmp, Ipv4Packet, offsetOf, protocol, Tcp, tcpFlag } from "../internal/headers.ts"
 import { ethernet, increment, ipv4Transport, verdict } from "../internal/parse.ts"
 
@@ -58,7 +58,7 @@ const isSyn: Asm.Item = [
  * Windows are fixed: one begins with the first SYN after the last has passed. Two CPUs may begin it at once, and then a
  * source gets away with a few packets more.
  */
-export const synFloodProtection = (options: SynFloodOptions = {}) => {
+export const synFloodProtection = configured(["limit", "maxEntries", "windowMs"], (options: SynFloodOptions = {}) => {
   const { limit = 100, maxEntries = 16384, windowMs = 1000 } = options
   const window = nanoseconds(windowMs, (ms) => ms * NANOSECONDS_PER_MS)
   return recipe({
@@ -100,7 +100,7 @@ export const synFloodProtection = (options: SynFloodOptions = {}) => {
       ]
     })
   })
-}
+})
 
 // ---------------------------------------------------------------- ICMP
 
@@ -157,49 +157,52 @@ const countOne = (name: "passed" | "dropped"): Asm.Item => [
  * Lets ICMP packets over IPv4 through at a steady rate, with bursts after a pause, and drops the rest; all else passes. It
  * is a token bucket for the whole device: the one value of the map `bucket`, under a spin lock. Kernel 5.1.
  */
-export const icmpRateLimit = ({ burst = 20, perSecond = 10 }: IcmpRateLimitOptions = {}) => {
-  const cost = nanoseconds(perSecond, (rate) => NANOSECONDS / rate)
-  const capacity = nanoseconds(burst, (packets) => packets * cost)
-  return recipe({
-    description: "Limits ICMP packets over IPv4 to a rate with bursts: a token bucket under a spin lock.",
-    since: [5, 1],
-    // The kernel finds the lock in the value by the map's BTF.
-    maps: { bucket: ArrayMap.define({ name: "bucket", value: Bucket, maxEntries: 1, btf: true }) },
-    program: ProgramSpec.make({
-      type: "xdp",
-      name: "icmp_limit",
-      instructions: [
-        checked("perSecond", perSecond, 1, 1_000_000),
-        checked("burst", burst, 1, 1_000_000),
-        ethernet("xdp", "drop"),
-        ipv4Transport(protocol.ICMP, Icmp.size, { short: "drop", other: "pass" }),
-        Asm.call("ktime_get_ns"), // no helper may be called under the lock
-        Asm.mov("r6", "r0"),
-        Snippets.store(slots.key, 0),
-        Snippets.mapLookup("bucket", slots.key, "drop"),
-        Asm.mov("r7", "r0"),
-        Asm.mov("r1", "r7"),
-        Asm.add("r1", offsetOf(Bucket, "lock")),
-        Asm.call("spin_lock"),
-        fillUp(capacity),
-        Asm.mov("r8", xdp.XDP_DROP),
-        Asm.lddw("r4", cost),
-        Asm.jlt("r2", "r4", "empty"),
-        Asm.sub("r2", "r4"),
-        Asm.mov("r8", xdp.XDP_PASS),
-        countOne("passed"),
-        Asm.ja("unlock"),
-        Asm.label("empty"),
-        countOne("dropped"),
-        Asm.label("unlock"),
-        Snippets.writeField("r7", Bucket, "credit", "r2"),
-        Asm.mov("r1", "r7"),
-        Asm.add("r1", offsetOf(Bucket, "lock")),
-        Asm.call("spin_unlock"),
-        Asm.mov("r0", "r8"),
-        Asm.exit(),
-        ends
-      ]
+export const icmpRateLimit = configured(
+  ["burst", "perSecond"],
+  ({ burst = 20, perSecond = 10 }: IcmpRateLimitOptions = {}) => {
+    const cost = nanoseconds(perSecond, (rate) => NANOSECONDS / rate)
+    const capacity = nanoseconds(burst, (packets) => packets * cost)
+    return recipe({
+      description: "Limits ICMP packets over IPv4 to a rate with bursts: a token bucket under a spin lock.",
+      since: [5, 1],
+      // The kernel finds the lock in the value by the map's BTF.
+      maps: { bucket: ArrayMap.define({ name: "bucket", value: Bucket, maxEntries: 1, btf: true }) },
+      program: ProgramSpec.make({
+        type: "xdp",
+        name: "icmp_limit",
+        instructions: [
+          checked("perSecond", perSecond, 1, 1_000_000),
+          checked("burst", burst, 1, 1_000_000),
+          ethernet("xdp", "drop"),
+          ipv4Transport(protocol.ICMP, Icmp.size, { short: "drop", other: "pass" }),
+          Asm.call("ktime_get_ns"), // no helper may be called under the lock
+          Asm.mov("r6", "r0"),
+          Snippets.store(slots.key, 0),
+          Snippets.mapLookup("bucket", slots.key, "drop"),
+          Asm.mov("r7", "r0"),
+          Asm.mov("r1", "r7"),
+          Asm.add("r1", offsetOf(Bucket, "lock")),
+          Asm.call("spin_lock"),
+          fillUp(capacity),
+          Asm.mov("r8", xdp.XDP_DROP),
+          Asm.lddw("r4", cost),
+          Asm.jlt("r2", "r4", "empty"),
+          Asm.sub("r2", "r4"),
+          Asm.mov("r8", xdp.XDP_PASS),
+          countOne("passed"),
+          Asm.ja("unlock"),
+          Asm.label("empty"),
+          countOne("dropped"),
+          Asm.label("unlock"),
+          Snippets.writeField("r7", Bucket, "credit", "r2"),
+          Asm.mov("r1", "r7"),
+          Asm.add("r1", offsetOf(Bucket, "lock")),
+          Asm.call("spin_unlock"),
+          Asm.mov("r0", "r8"),
+          Asm.exit(),
+          ends
+        ]
+      })
     })
-  })
-}
+  }
+)

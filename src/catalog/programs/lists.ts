@@ -7,7 +7,7 @@ import * as HashMap from "../../map/HashMap.ts"
 import * as LpmTrie from "../../map/LpmTrie.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { xdp } from "../../spec/ReturnCode.ts"
-import { recipe } from "../internal/entry.ts"
+import { configured, recipe } from "../internal/entry.ts"
 import { Ipv4, Ipv4Packet, Ipv6, Ipv6Packet, offsetOf, Ports, protocol, Udp } from "../internal/headers.ts"
 import { copy, ethernet, type Exits, increment, ipv4, ipv4Transport, ipv6, verdict } from "../internal/parse.ts"
 
@@ -49,7 +49,7 @@ const passIfFound = (map: string, key: Snippets.StackSlot<any>): Asm.Item => [
  * Passes IPv4 packets from the addresses in the map `allowed`, whose values count them, and drops those from others. What
  * is not IPv4 passes. A new list is empty: it drops all of IPv4.
  */
-export const ipAllowList = ({ maxEntries = 1024 }: ListOptions = {}) =>
+export const ipAllowList = configured(["maxEntries"], ({ maxEntries = 1024 }: ListOptions = {}) =>
   recipe({
     description: "Passes IPv4 packets from the addresses in a map, counts them there, and drops those from others.",
     since: [4, 12],
@@ -65,13 +65,13 @@ export const ipAllowList = ({ maxEntries = 1024 }: ListOptions = {}) =>
         passIfFound("allowed", keys.address)
       ]
     })
-  })
+  }))
 
 /**
  * Passes IPv4 packets from the networks in the trie `allowed` (`"10.0.0.0/8"`), whose values count them by the longest
  * prefix that matches, and drops those from others. What is not IPv4 passes.
  */
-export const ipAllowPrefixes = ({ maxEntries = 1024 }: ListOptions = {}) =>
+export const ipAllowPrefixes = configured(["maxEntries"], ({ maxEntries = 1024 }: ListOptions = {}) =>
   recipe({
     description:
       "Passes IPv4 packets from the networks in an LPM trie, counts them there, and drops those from others.",
@@ -87,10 +87,10 @@ export const ipAllowPrefixes = ({ maxEntries = 1024 }: ListOptions = {}) =>
         passIfFound("allowed", keys.prefix4)
       ]
     })
-  })
+  }))
 
 /** As `ip-allow-prefixes`, for IPv6. What is not IPv6 passes. */
-export const ipv6AllowPrefixes = ({ maxEntries = 1024 }: ListOptions = {}) =>
+export const ipv6AllowPrefixes = configured(["maxEntries"], ({ maxEntries = 1024 }: ListOptions = {}) =>
   recipe({
     description:
       "Passes IPv6 packets from the networks in an LPM trie, counts them there, and drops those from others.",
@@ -106,13 +106,13 @@ export const ipv6AllowPrefixes = ({ maxEntries = 1024 }: ListOptions = {}) =>
         passIfFound("allowed", keys.prefix6)
       ]
     })
-  })
+  }))
 
 /**
  * A look-up in its plainest form: the map `verdicts` says for each UDP port over IPv4 what becomes of packets to it, as an
  * `XDP_*` code. Packets without an entry pass.
  */
-export const mapLookup = ({ maxEntries = 1024 }: ListOptions = {}) =>
+export const mapLookup = configured(["maxEntries"], ({ maxEntries = 1024 }: ListOptions = {}) =>
   recipe({
     description: "Looks up in a map, by UDP destination port, what becomes of a packet.",
     since: [4, 12],
@@ -133,4 +133,4 @@ export const mapLookup = ({ maxEntries = 1024 }: ListOptions = {}) =>
         ends
       ]
     })
-  })
+  }))

@@ -6,7 +6,7 @@ import * as ArrayMap from "../../map/ArrayMap.ts"
 import * as HashMap from "../../map/HashMap.ts"
 import * as RingBufferMap from "../../map/RingBufferMap.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
-import { recipe } from "../internal/entry.ts"
+import { configured, recipe } from "../internal/entry.ts"
 import { increment, verdict } from "../internal/parse.ts"
 import { type OneProcessOptions, onlyProcess, processId } from "../internal/process.ts"
 import type { RingOptions } from "./events.ts"
@@ -71,7 +71,7 @@ const stamps = Snippets.stack({ stamp: Timestamp })
 /**
  * Writes the time, process and CPU of each event of its raw tracepoint into the ring buffer `timestamps`. Kernel 5.8.
  */
-export const timestampTracer = ({ ringBytes = 262_144 }: RingOptions = {}) =>
+export const timestampTracer = configured(["ringBytes"], ({ ringBytes = 262_144 }: RingOptions = {}) =>
   recipe({
     description: "Writes the time, process and CPU of each event into a ring buffer.",
     since: [5, 8],
@@ -90,7 +90,7 @@ export const timestampTracer = ({ ringBytes = 262_144 }: RingOptions = {}) =>
         verdict("out", 0)
       ]
     })
-  })
+  }))
 
 // ---------------------------------------------------------------- system calls
 
@@ -99,7 +99,7 @@ const calls = Snippets.stack({ key: Layout.u32, count: Layout.u64 })
 /**
  * Counts system calls by their number in the map `calls`. It is for the raw tracepoint `sys_enter`. Kernel 4.17.
  */
-export const syscallCounter = ({ pid = 0 }: OneProcessOptions = {}) =>
+export const syscallCounter = configured(["pid"], ({ pid = 0 }: OneProcessOptions = {}) =>
   recipe({
     description: "Counts system calls by their number.",
     since: [4, 17],
@@ -120,7 +120,7 @@ export const syscallCounter = ({ pid = 0 }: OneProcessOptions = {}) =>
         doNothing
       ]
     })
-  })
+  }))
 
 /** How many buckets `latency-histogram` has: one for each bit of a time in nanoseconds. */
 const BUCKETS = 64
@@ -147,7 +147,7 @@ const log2 = (dst: Asm.Register, value: Asm.Register, scratch: Asm.Register): As
  * counts times of 2^n to 2^(n+1) - 1 nanoseconds. The program is for the raw tracepoint where it begins (`sys_enter`), its
  * companion `end` for that where it ends (`sys_exit`); the map `started` has the threads in between. Kernel 4.17.
  */
-export const latencyHistogram = ({ pid = 0 }: OneProcessOptions = {}) =>
+export const latencyHistogram = configured(["pid"], ({ pid = 0 }: OneProcessOptions = {}) =>
   recipe({
     description: "Measures the time between two raw tracepoints in a thread, as a histogram of powers of two.",
     since: [4, 17],
@@ -189,7 +189,7 @@ export const latencyHistogram = ({ pid = 0 }: OneProcessOptions = {}) =>
         doNothing
       ]
     })
-  })
+  }))
 
 // ---------------------------------------------------------------- functions of the kernel
 
@@ -197,7 +197,7 @@ export const latencyHistogram = ({ pid = 0 }: OneProcessOptions = {}) =>
  * Counts the calls of a function of the kernel by process id in the map `calls`. It is for a kprobe on any function.
  * Kernel 4.12.
  */
-export const kprobeCounter = ({ pid = 0 }: OneProcessOptions = {}) =>
+export const kprobeCounter = configured(["pid"], ({ pid = 0 }: OneProcessOptions = {}) =>
   recipe({
     description: "Counts the calls of a function of the kernel by process.",
     since: [4, 12],
@@ -218,4 +218,4 @@ export const kprobeCounter = ({ pid = 0 }: OneProcessOptions = {}) =>
         doNothing
       ]
     })
-  })
+  }))

@@ -2,7 +2,7 @@
 import * as Asm from "../../isa/Asm.ts"
 import * as ProgramSpec from "../../spec/ProgramSpec.ts"
 import { xdp } from "../../spec/ReturnCode.ts"
-import { checked, recipe } from "../internal/entry.ts"
+import { checked, configured, recipe } from "../internal/entry.ts"
 import { Ethernet, offsetOf } from "../internal/headers.ts"
 import { ethernet, verdict, within } from "../internal/parse.ts"
 
@@ -70,24 +70,27 @@ export interface SizeFilterOptions {
 }
 
 /** Passes packets of `least` to `most` bytes, with their Ethernet header, and drops shorter and longer ones. */
-export const sizeFilter = ({ least = 60, most = 1514 }: SizeFilterOptions = {}) =>
-  recipe({
-    description: "Passes packets between two sizes, and drops shorter and longer ones.",
-    since: [4, 8],
-    program: ProgramSpec.make({
-      type: "xdp",
-      name: "xdp_size",
-      instructions: [
-        checked("least", least, Ethernet.size, 0xffff),
-        checked("most", most, least, 0xffff),
-        ethernet("xdp", "drop"),
-        within("r7", least, "drop"),
-        // Bounds are compared, and no length computed: taking one pointer from another needs CAP_PERFMON.
-        Asm.mov("r0", "r7"),
-        Asm.add("r0", most),
-        Asm.jlt("r0", "r8", "drop"),
-        verdict("pass", xdp.XDP_PASS),
-        verdict("drop", xdp.XDP_DROP)
-      ]
+export const sizeFilter = configured(
+  ["least", "most"],
+  ({ least = 60, most = 1514 }: SizeFilterOptions = {}) =>
+    recipe({
+      description: "Passes packets between two sizes, and drops shorter and longer ones.",
+      since: [4, 8],
+      program: ProgramSpec.make({
+        type: "xdp",
+        name: "xdp_size",
+        instructions: [
+          checked("least", least, Ethernet.size, 0xffff),
+          checked("most", most, least, 0xffff),
+          ethernet("xdp", "drop"),
+          within("r7", least, "drop"),
+          // Bounds are compared, and no length computed: taking one pointer from another needs CAP_PERFMON.
+          Asm.mov("r0", "r7"),
+          Asm.add("r0", most),
+          Asm.jlt("r0", "r8", "drop"),
+          verdict("pass", xdp.XDP_PASS),
+          verdict("drop", xdp.XDP_DROP)
+        ]
+      })
     })
-  })
+)

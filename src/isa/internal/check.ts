@@ -1,4 +1,5 @@
 // What is wrong with one instruction, as far as it can be seen without the kernel.
+import { shown } from "../../abi/given.ts"
 import { cureOf, immediateRange, INT16, INT32, type Range } from "../immediates.ts"
 import { atomics, classes, fields, modes, pseudo, WIDE_LOAD } from "../opcodes.ts"
 
@@ -34,14 +35,15 @@ export const describeFault = ({ actual, cure, expected, operand }: Fault) => ({
   actual: cure === undefined ? actual : `${actual}; ${cure}`
 })
 
-/** A value in an error message: short, and never failing. */
-export const show = (value: unknown): string => {
-  if (typeof value === "bigint") return `${value}n`
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  if (typeof value === "object" && value !== null) return "an object"
-  if (typeof value === "function") return "a function"
-  return String(value)
+export { shown as show }
+
+/** The tag of an object; `undefined` for what has none, or throws when it is read. */
+export const tagOf = (value: unknown): unknown => {
+  try {
+    return (value as { readonly _tag?: unknown } | null | undefined)?._tag
+  } catch {
+    return undefined
+  }
 }
 
 export const isBetween = (value: unknown, [minimum, maximum]: Range): value is number =>
@@ -57,11 +59,11 @@ const wideFault = (i: Parts): Fault | undefined => {
 
 const immediateFault = (i: Parts): Fault | undefined => {
   if (i.opcode === WIDE_LOAD) return wideFault(i)
-  if (typeof i.immediate !== "number") return fault("a number (lddw takes a bigint)", show(i.immediate))
+  if (typeof i.immediate !== "number") return fault("a number (lddw takes a bigint)", shown(i.immediate))
   const range = immediateRange(i.opcode)
   if (isBetween(i.immediate, range)) return undefined
   const cure = range === INT32 ? cureOf(i.immediate, "the 32-bit form of the operation") : undefined
-  return fault(`an immediate from ${range[0]} to ${range[1]}`, show(i.immediate), cure)
+  return fault(`an immediate from ${range[0]} to ${range[1]}`, shown(i.immediate), cure)
 }
 
 /** What 4 bits hold; that there are fewer registers is for `check` to say. */
@@ -72,10 +74,10 @@ const isUpTo = (value: number, most: number): boolean => Number.isInteger(value)
 /** What an instruction's bytes would not hold as it was given. */
 export const encodingFault = (i: Parts): Fault | undefined => {
   if (i.fault !== undefined) return i.fault
-  if (!isUpTo(i.opcode, 0xff)) return fault("an opcode from 0 to 255", show(i.opcode))
-  if (!isUpTo(i.dst, MOST_REGISTER)) return fault("registers r0 to r10", show(i.dst))
-  if (!isUpTo(i.src, MOST_REGISTER)) return fault("registers r0 to r10", show(i.src))
-  if (!isBetween(i.offset, INT16)) return fault(`an offset from ${INT16[0]} to ${INT16[1]}`, show(i.offset))
+  if (!isUpTo(i.opcode, 0xff)) return fault("an opcode from 0 to 255", shown(i.opcode))
+  if (!isUpTo(i.dst, MOST_REGISTER)) return fault("registers r0 to r10", shown(i.dst))
+  if (!isUpTo(i.src, MOST_REGISTER)) return fault("registers r0 to r10", shown(i.src))
+  if (!isBetween(i.offset, INT16)) return fault(`an offset from ${INT16[0]} to ${INT16[1]}`, shown(i.offset))
   return immediateFault(i)
 }
 

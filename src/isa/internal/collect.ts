@@ -1,7 +1,7 @@
 // The first half of assembling: from nested items to functions, each a flat list of instructions with its labels.
 import * as Result from "effect/Result"
 import type { Instruction } from "../Instruction.ts"
-import type { Fault } from "./check.ts"
+import { type Fault, tagOf } from "./check.ts"
 import { AsmError, locationOf } from "./error.ts"
 import type { FunctionItem, Item, Label } from "./item.ts"
 
@@ -32,8 +32,17 @@ const MOST_NESTING = 500
 const FUNCTION_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,126}$/
 
 const nameOf = (u: unknown): string => {
-  const name = (u as { _tag?: unknown } | null | undefined)?._tag
+  const name = tagOf(u)
   return typeof name === "string" ? name : u === null ? "null" : typeof u
+}
+
+/** A Proxy that was revoked throws at this too. */
+const isList = (u: unknown): u is ReadonlyArray<Item> => {
+  try {
+    return Array.isArray(u)
+  } catch {
+    return false
+  }
 }
 
 class Collector {
@@ -52,7 +61,7 @@ class Collector {
 
   /** Puts items into a body; what is wrong with them, if anything. */
   add(items: ReadonlyArray<Item>, body: Body, scope: LabelTable, depth: number): AsmError | undefined {
-    if (!Array.isArray(items)) return this.fail("an array of items", nameOf(items))
+    if (!isList(items)) return this.fail("an array of items", nameOf(items))
     if (depth > MOST_NESTING) return this.fail(`at most ${MOST_NESTING} nested arrays`, "more, or a circle")
     for (const item of items) {
       const wrong = this.addOne(item, body, scope, depth)
@@ -62,9 +71,12 @@ class Collector {
   }
 
   private addOne(item: Item, body: Body, scope: LabelTable, depth: number): AsmError | undefined {
-    if (Array.isArray(item)) return this.add(item, body, scope, depth + 1)
+    if (isList(item)) return this.add(item, body, scope, depth + 1)
     const one = item as Exclude<Item, ReadonlyArray<Item>>
-    switch (one?._tag) {
+    if (tagOf(one) === undefined) {
+      return this.fail("instructions, labels and functions, and arrays of them", nameOf(item))
+    }
+    switch (one._tag) {
       case "Instruction":
         body.instructions.push(one)
         body.scopes.push(scope)
@@ -91,6 +103,7 @@ class Collector {
   }
 
   private addFunction(item: FunctionItem, outer: Body, depth: number): AsmError | undefined {
+    if (item.fault !== undefined) return this.report(item.fault, item)
     if (outer.item !== undefined) {
       return this.fail("functions side by side", `${item.name} inside of ${outer.item.name}`, item)
     }

@@ -1,4 +1,5 @@
 // Where control goes: labels, jumps, functions, calls and the end.
+import { type Checks, readGiven } from "../../abi/given.ts"
 import { bpf_func_id } from "../../abi/generated/enums.ts"
 import type { Instruction } from "../Instruction.ts"
 import {
@@ -18,6 +19,7 @@ import {
 } from "../opcodes.ts"
 import { suggestion } from "../../abi/nearest.ts"
 import { immediateRange, INT32 } from "../immediates.ts"
+import type { Fault } from "./check.ts"
 import type { FunctionItem, Item, Label, LabelScope } from "./item.ts"
 import { at, Operands, type Register } from "./operand.ts"
 import { captureSource, named } from "./source.ts"
@@ -37,6 +39,27 @@ export const label = (name: string): Label => {
  */
 export const scope = (items: ReadonlyArray<Item>): LabelScope => ({ _tag: "LabelScope", items })
 
+/** What a function is beside its name and items. */
+export interface FunctionOptions {
+  /** Whether it is verified by itself; kernel 5.6. */
+  readonly global?: boolean
+  /** How many arguments it has, from 0 to 5; 0 unless given. */
+  readonly parameters?: number
+}
+
+const functionChecks: Checks<FunctionOptions> = {
+  global: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
+  parameters: { expected: "a number from 0 to 5", accepts: (value) => typeof value === "number" }
+}
+
+class Unfit extends Error {
+  readonly fault: Fault
+  constructor(fault: Fault) {
+    super()
+    this.fault = fault
+  }
+}
+
 /**
  * A function of the program, to be called by `callLocal` or given to a helper that calls it back (`ldFunc`). It gets its
  * arguments in `r1` to `r5`, has a stack frame of its own and gives its result in `r0`. Labels are its own too.
@@ -47,15 +70,26 @@ export const scope = (items: ReadonlyArray<Item>): LabelScope => ({ _tag: "Label
 export const func = (
   name: string,
   items: ReadonlyArray<Item>,
-  options?: { readonly global?: boolean; readonly parameters?: number }
-): FunctionItem => ({
-  _tag: "Function",
-  name,
-  items,
-  global: options?.global ?? false,
-  parameters: options?.parameters ?? 0,
-  source: captureSource(func)
-})
+  options?: FunctionOptions
+): FunctionItem => {
+  const { fault, global = false, parameters = 0 } = functionOptions(options)
+  return { _tag: "Function", name, items, global, parameters, fault, source: captureSource(func) }
+}
+
+/** What is wrong with the options is reported by `assemble`, as with all operands. */
+const functionOptions = (options: FunctionOptions | undefined): FunctionOptions & { readonly fault?: Fault } => {
+  try {
+    return readGiven(
+      "options of func",
+      options,
+      functionChecks,
+      ({ actual, expected, field }) => new Unfit({ operand: field, expected, actual })
+    )
+  } catch (error) {
+    if (error instanceof Unfit) return { fault: error.fault }
+    throw error
+  }
+}
 
 /**
  * Jumps to a label if `dst` compares so to a register or an immediate, which is from -2^31 to 2^31 - 1 (comparisons that end

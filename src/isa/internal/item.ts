@@ -25,6 +25,8 @@ export interface FunctionItem {
   readonly items: ReadonlyArray<Item>
   readonly global: boolean
   readonly parameters: number
+  /** @internal What is wrong with it. */
+  readonly fault?: Fault | undefined
   /** @internal */
   readonly source: LazySource | undefined
 }

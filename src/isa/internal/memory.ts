@@ -90,10 +90,20 @@ export type MapOperand =
   | { readonly spec: { readonly name: string } }
   | MapHandle
 
+/** The name of a map by what refers to it; `undefined` for what has none, or throws when it is read. */
+const nameOf = (map: MapOperand): unknown => {
+  if (typeof map === "string") return map
+  try {
+    const spec: unknown = typeof map === "object" && map !== null ? ("spec" in map ? map.spec : map) : undefined
+    return (spec as { readonly name?: unknown } | null | undefined)?.name
+  } catch {
+    return undefined
+  }
+}
+
 const mapReference = (operands: Operands, map: MapOperand): Instruction["reference"] => {
   const isObject = typeof map === "object" && map !== null
-  const spec: unknown = isObject ? ("spec" in map ? map.spec : map) : undefined
-  const name = typeof map === "string" ? map : (spec as { readonly name?: unknown } | null | undefined)?.name
+  const name = nameOf(map)
   if (typeof name !== "string" || name === "") {
     operands.wrong("map", "a map's name, its spec, or what has one", map)
     return undefined

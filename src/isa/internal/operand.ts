@@ -3,7 +3,7 @@
 import * as Instruction from "../Instruction.ts"
 import { sources } from "../opcodes.ts"
 import { cureOf, INT16, INT32, type Range, WORD32 } from "../immediates.ts"
-import { type Fault, show } from "./check.ts"
+import { type Fault, show, tagOf } from "./check.ts"
 import { type Builder, captureSource } from "./source.ts"
 
 /** A register: `r0` holds results, `r1` to `r5` arguments, `r6` to `r9` survive calls, `r10` is the frame pointer. */
@@ -18,8 +18,7 @@ const numbers: ReadonlyMap<unknown, number> = new Map(Array.from({ length: 11 },
 
 export const isRegister = (value: unknown): value is Register => numbers.has(value)
 
-export const isCore = (value: unknown): value is Instruction.CoreReference =>
-  typeof value === "object" && value !== null && (value as Instruction.CoreReference)._tag === "Core"
+export const isCore = (value: unknown): value is Instruction.CoreReference => tagOf(value) === "Core"
 
 /** What the second operand of arithmetic, jumps and stores may be where it is a number. */
 export interface Bounds {

@@ -21,9 +21,14 @@ export class LayoutError extends Data.TaggedError("LayoutError")<{
 export const show = (value: unknown): string => {
   if (typeof value === "bigint") return `${value}n`
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value)
-  if (value instanceof Uint8Array) return `${value.length} bytes`
-  if (Array.isArray(value)) return `an array of ${value.length}`
-  if (typeof value === "object" && value !== null) return "an object"
+  if (typeof value === "object" && value !== null) {
+    try {
+      if (value instanceof Uint8Array) return `${value.length} bytes`
+      return Array.isArray(value) ? `an array of ${value.length}` : "an object"
+    } catch {
+      return "an object that throws when it is read" // a Proxy
+    }
+  }
   if (typeof value === "function") return "a function"
   return String(value)
 }

@@ -8,39 +8,17 @@ import { loadBtf } from "../../bpf/btf.ts"
 import * as bpf from "../../bpf/maps.ts"
 import type { FeatureName } from "../../kernel/Features.ts"
 import { type Descriptor, withLocalScope } from "../../kernel/systemCall.ts"
-import { ownOf } from "../../kernel/options.ts"
-import { checkInteger, checkName, shown, UINT_MAX } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { u32 } from "../../layout/Layout.ts"
 import { numberOf } from "../../spec/MapKind.ts"
-import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
+import type { MapSpec } from "../../spec/MapSpec.ts"
 import { describe } from "./handle.ts"
 import { checkRingSize } from "./ringSize.ts"
-import { featuresOf, hasMaxEntries, whyNoNode, whyRefused } from "./requirements.ts"
+import { featuresOf, whyNoNode, whyRefused } from "./requirements.ts"
 import { typeInfo } from "./typeInfo.ts"
 
-/** The largest key or value that fits in what the kernel allocates at once (KMALLOC_MAX_SIZE, 4 MiB). */
-const MOST_BYTES = 4 << 20
 const { BPF_F_NUMA_NODE } = bpf_map_create_flags
-
-const checkType = (type: MapKind): InvalidArgument | undefined => {
-  const number = numberOf(type)
-  return number !== undefined && Number.isInteger(number) && number >= 1 && number <= UINT_MAX
-    ? undefined
-    : new InvalidArgument({ field: "type", expected: "a kind of map, by name or number", actual: shown(type) })
-}
-
-const check = (spec: MapSpec): InvalidArgument | undefined =>
-  checkName("name", spec.name) ??
-    checkType(spec.type) ??
-    checkInteger("keySize", spec.keySize, 0, MOST_BYTES) ??
-    checkInteger("valueSize", spec.valueSize, 0, MOST_BYTES) ??
-    checkInteger("maxEntries", spec.maxEntries, hasMaxEntries(spec) ? 1 : 0, UINT_MAX) ??
-    checkInteger("flags", spec.flags, 0, UINT_MAX) ??
-    checkInteger("mapExtra", spec.mapExtra === undefined ? 0 : spec.mapExtra, 0, Number.MAX_SAFE_INTEGER) ??
-    checkInteger("numaNode", spec.numaNode === undefined ? 0 : spec.numaNode, 0, UINT_MAX) ??
-    (spec.inner === undefined ? undefined : check(spec.inner))
 
 /** The kernel wants BTF of a struct_ops map too, though the type that counts is its own: any will do. */
 const typesOf = ({ types, vmlinuxValueType }: MapSpec): MapSpec["types"] =>
@@ -74,19 +52,16 @@ const explained = (kernel: KernelService, spec: MapSpec, error: SystemCallError)
   return why === undefined ? error : new SystemCallError({ ...error, hint: why })
 }
 
-/** Creates a map: a descriptor that is closed with the scope, and -1 from then on. */
+/** Creates a map of a spec that was read: a descriptor that is closed with the scope, and -1 from then on. */
 export const createMap = (
   kernel: KernelService,
-  given: MapSpec
+  spec: MapSpec
 ): Effect.Effect<Descriptor, InvalidArgument | SystemCallError, Scope.Scope> =>
   withLocalScope(Effect.fnUntraced(function*(owner): Effect.fn.Return<
     Descriptor,
     InvalidArgument | SystemCallError,
     Scope.Scope
   > {
-    const spec = ownOf(given)
-    const invalid = check(spec)
-    if (invalid !== undefined) return yield* invalid
     if (spec.type === "ringbuf" || spec.type === "user_ringbuf") yield* checkRingSize(spec.maxEntries, kernel.pageSize)
     const features: ReadonlyArray<FeatureName> = featuresOf(spec)
     const types = yield* acquireTypes(kernel, spec)

@@ -1,6 +1,12 @@
 // What every map handle is built from: an opened map, and the errors that name it.
 import * as Effect from "effect/Effect"
-import { closedError as closedErrorOf, type HandleKind, handleOf as makeHandle, isHandle } from "../../kernel/handle.ts"
+import {
+  assertHandle,
+  closedError as closedErrorOf,
+  type HandleKind,
+  handleOf as makeHandle,
+  isHandle
+} from "../../kernel/handle.ts"
 import { releasedHint } from "../../kernel/released.ts"
 import type { Descriptor } from "../../kernel/systemCall.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
@@ -23,6 +29,8 @@ export interface Opened<T extends MapKind = MapKind> {
 
 const handles: HandleKind = {
   typeId: "~effect-ebpf/BpfMap",
+  parts: ["spec"],
+  expected: "a map, as the modules of its families make it",
   closed: "The scope that the map was made in has closed",
   idLine: "map_id"
 }
@@ -41,6 +49,15 @@ export const handleOf = <T extends MapKind>(
 
 /** True for handles of maps, of any family. */
 export const isBpfMap = (value: unknown): value is BpfMap => isHandle(handles, value)
+
+/** Throws `InvalidArgument` for what is no map, or one of another kind than wanted. */
+export const assertMap = (field: string, value: unknown, kind?: MapKind): void => {
+  assertHandle(field, value, handles)
+  const { type } = (value as BpfMap).spec
+  if (kind !== undefined && type !== kind) {
+    throw new InvalidArgument({ field, expected: `a map of type ${kind}`, actual: `one of type ${type}` })
+  }
+}
 
 /** `hash map "counters"`, as errors name a map. */
 export const describe = (spec: MapSpec): string =>

@@ -5,24 +5,19 @@ import { acquireById } from "../../bpf/objectIds.ts"
 import { errno } from "../../abi/errno.ts"
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor, readFile } from "../../kernel/systemCall.ts"
-import { ownOf } from "../../kernel/options.ts"
+import { assertArgument, type Check, whenRight } from "../../kernel/options.ts"
 import { checkFd, checkId } from "../../kernel/validate.ts"
 import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import * as MapKinds from "../../spec/MapKind.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
-import type { DefineOptions, Definition } from "../MapDefinition.ts"
+import type { Definition } from "../MapDefinition.ts"
 import { MapMismatch } from "../MapError.ts"
 import { createMap } from "./create.ts"
 import { type BpfMap, handleOf, type Opened } from "./handle.ts"
 import { type Info, readInfo, specOf } from "./info.ts"
+import { readSpec } from "./spec.ts"
 import { acquirePinned } from "../../bpf/pins.ts"
-
-/** The parts of a spec that all families share. */
-export const commonSpec = <T extends MapKind>(type: T, options: DefineOptions) => {
-  const { flags = 0, maxEntries, name, numaNode } = ownOf(options)
-  return { type, name, maxEntries, flags, ...(numaNode === undefined ? {} : { numaNode }) }
-}
 
 /** A definition from its parts; the opened map has the spec's kind. */
 export const define = <T extends MapKind, M extends BpfMap<T>>(
@@ -36,20 +31,38 @@ const withDescriptor = <M extends BpfMap>(
   descriptor: Descriptor,
   spec: MapSpec
 ): Effect.Effect<M, InvalidArgument | SystemCallError, Scope.Scope> =>
-  definition.handle({ kernel, map: handleOf(kernel, descriptor, spec) })
+  definition.handle({ kernel, map: handleOf(kernel, descriptor, { ...spec }) })
+
+/** What definitions are, for who is given something else. */
+export const aDefinition: Check = {
+  expected: "a definition of a map, as HashMap.define gives one",
+  accepts: (value) =>
+    typeof value === "object" && value !== null && typeof value.handle === "function" &&
+    typeof value.spec === "object" && value.spec !== null
+}
+
+/** A definition with its spec as it was when it was read. Throws `InvalidArgument`. */
+const readDefinition = <M extends BpfMap>(definition: Definition<M>): Definition<M> => {
+  assertArgument("definition", definition, aDefinition)
+  return { spec: readSpec(definition.spec), handle: definition.handle }
+}
 
 /** Creates the map that is defined, closed with the scope. */
 export const create = <M extends BpfMap>(
-  definition: Definition<M>
+  given: Definition<M>
 ): Effect.Effect<M, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  allOrNothing(Effect.flatMap(
-    Kernel,
-    (kernel) =>
-      Effect.flatMap(
-        createMap(kernel, definition.spec),
-        (descriptor) => withDescriptor(kernel, definition, descriptor, definition.spec)
-      )
-  )).pipe(Effect.withSpan("BpfMap.create", { attributes: { name: definition.spec.name, kind: definition.spec.type } }))
+  whenRight(() => {
+    const definition = readDefinition(given)
+    const { name, type: kind } = definition.spec
+    return allOrNothing(Effect.flatMap(
+      Kernel,
+      (kernel) =>
+        Effect.flatMap(
+          createMap(kernel, definition.spec),
+          (descriptor) => withDescriptor(kernel, definition, descriptor, definition.spec)
+        )
+    )).pipe(Effect.withSpan("BpfMap.create", { attributes: { name, kind } }))
+  })
 
 const { BPF_F_INNER_MAP, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY } =
   bpf_map_create_flags
@@ -147,53 +160,56 @@ const adopt = <M extends BpfMap>(
 
 type OpenError = InvalidArgument | MapMismatch | SystemCallError
 
+/** The frame of opening: what was passed is read, and a map that is not as defined is closed at once. */
+const opening = <M extends BpfMap>(
+  given: Definition<M>,
+  step: (definition: Definition<M>, kernel: KernelService) => Effect.Effect<M, OpenError, Scope.Scope>
+): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
+  whenRight(() => {
+    const definition = readDefinition(given)
+    return allOrNothing(Effect.flatMap(Kernel, (kernel) => step(definition, kernel)))
+  })
+
 /** Opens the map pinned at a path. */
 export const openPinned = <M extends BpfMap>(
-  definition: Definition<M>,
+  given: Definition<M>,
   path: string
 ): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
-  allOrNothing(Effect.gen(function*() {
-    const kernel = yield* Kernel
-    return yield* adopt(
-      kernel,
-      definition,
-      yield* acquirePinned(kernel, path, fileFlags(definition.spec)),
-      `pinned at ${path}`
-    )
-  }))
+  opening(given, (definition, kernel) =>
+    Effect.flatMap(
+      acquirePinned(kernel, path, fileFlags(definition.spec)),
+      (descriptor) => adopt(kernel, definition, descriptor, `pinned at ${path}`)
+    ))
 
 /** Opens a map by its id. */
 export const fromId = <M extends BpfMap>(
-  definition: Definition<M>,
+  given: Definition<M>,
   id: number,
   strictness: Strictness = "all"
 ): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
-  allOrNothing(Effect.gen(function*() {
+  opening(given, (definition, kernel) => {
     const invalid = checkId(id)
-    if (invalid !== undefined) return yield* invalid
-    const kernel = yield* Kernel
-    return yield* adopt(
-      kernel,
-      definition,
-      yield* acquireById(kernel, "map", id, fileFlags(definition.spec)),
-      `of id ${id}`,
-      strictness
+    if (invalid !== undefined) return Effect.fail(invalid)
+    return Effect.flatMap(
+      acquireById(kernel, "map", id, fileFlags(definition.spec)),
+      (descriptor) => adopt(kernel, definition, descriptor, `of id ${id}`, strictness)
     )
-  }))
+  })
 
 /** Opens a map by a descriptor, of which a duplicate is made. */
 export const fromFd = <M extends BpfMap>(
-  definition: Definition<M>,
+  given: Definition<M>,
   fd: number
 ): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
-  allOrNothing(Effect.gen(function*() {
+  opening(given, (definition, kernel) => {
     const invalid = checkFd(fd)
-    if (invalid !== undefined) return yield* invalid
-    const kernel = yield* Kernel
+    if (invalid !== undefined) return Effect.fail(invalid)
     const what = { call: "fcntl", command: "F_DUPFD_CLOEXEC", subject: `descriptor ${fd}` }
-    const own = yield* acquireDescriptor(kernel, what, () => kernel.files.dup(fd))
-    return yield* adopt(kernel, definition, own, `of descriptor ${fd}`)
-  })).pipe(Effect.withSpan("BpfMap.fromFd", { attributes: { fd } }))
+    return Effect.flatMap(
+      acquireDescriptor(kernel, what, () => kernel.files.dup(fd)),
+      (own) => adopt(kernel, definition, own, `of descriptor ${fd}`)
+    ).pipe(Effect.withSpan("BpfMap.fromFd", { attributes: { fd } }))
+  })
 
 /** The kind, sizes and flags of a map found by id, path or descriptor, with no definition to hold it to. */
 export const specOfFound = (

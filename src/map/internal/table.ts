@@ -1,10 +1,11 @@
 // Hash tables with one value for each key: HASH and LRU_HASH differ in what happens when they are full.
 import * as Effect from "effect/Effect"
-import { ownOf } from "../../kernel/options.ts"
+import { aBoolean } from "../../kernel/options.ts"
 import type { Layout } from "../../layout/Layout.ts"
 import { type BpfMap, extend } from "./handle.ts"
 import { acquireKeyed } from "./keyed.ts"
-import { commonSpec, define } from "./open.ts"
+import { layout, readDefinition } from "./definition.ts"
+import { define } from "./open.ts"
 import type { Keyed } from "../MapOperations.ts"
 import type { DefineOptions, Definition } from "../MapDefinition.ts"
 
@@ -26,12 +27,16 @@ export const defineTable = <K, V, const T extends "hash" | "lru_hash">(
   type: T,
   options: TableOptions<K, V>
 ): Definition<Table<K, V, T>> => {
-  const { key, value } = options
+  const { common, options: { btf, key, value } } = readDefinition(type, options, {
+    key: layout,
+    value: layout,
+    btf: aBoolean
+  })
   const spec = {
-    ...commonSpec(type, options),
+    ...common,
     keySize: key.size,
     valueSize: value.size,
-    ...(ownOf(options).btf === true ? { types: { key, value } } : {})
+    ...(btf === true ? { types: { key, value } } : {})
   }
   return define<T, Table<K, V, T>>(
     spec,

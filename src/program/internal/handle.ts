@@ -1,11 +1,12 @@
 // Handles of programs.
 import type { AttachType, ProgramType } from "../../abi/names.ts"
-import { type Handle, type HandleKind, handleOf } from "../../kernel/handle.ts"
+import { type Handle, handleOf } from "../../kernel/handle.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import type { Descriptor } from "../../kernel/systemCall.ts"
 import type { AttachTypeOf } from "../../spec/ProgramKind.ts"
+import { programHandles } from "../handles.ts"
 
-const TypeId = "~effect-ebpf/Program"
+const TypeId = programHandles.typeId
 
 /**
  * A loaded program of a type, made for an attach type (`undefined` for types without). `fd` is -1 once the scope that it
@@ -20,12 +21,6 @@ export interface Program<
   readonly name: string
   /** What it was loaded for. The kernel does not tell it: for programs that were opened, it is what the caller said. */
   readonly attachType: A
-}
-
-export const programHandles: HandleKind = {
-  typeId: TypeId,
-  closed: "The scope that the program was loaded in has closed",
-  idLine: "prog_id"
 }
 
 /** What a handle of a program tells of it. */

@@ -3,10 +3,14 @@ import * as Effect from "effect/Effect"
 import { errno } from "../../abi/errno.ts"
 import type { ProgramType } from "../../abi/names.ts"
 import { type TestRunOutcome, testRunProgram } from "../../bpf/programs.ts"
-import { checkInteger, INT_MAX } from "../../kernel/validate.ts"
+import { anInteger, type Checks, readOptions, someBytes } from "../../kernel/options.ts"
+import { INT_MAX } from "../../kernel/validate.ts"
 import type { KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import { of as kindOf, type TestInput } from "../../spec/ProgramKind.ts"
+
+/** More CPUs than any kernel is built for (NR_CPUS is 8192 at most). */
+const MOST_CPUS = 1 << 16
 
 /** What a program is run on. */
 export interface TestRunInput {
@@ -30,6 +34,17 @@ export interface TestRunInput {
   /** The CPU to run it on, for raw tracepoints. */
   readonly cpu?: number
 }
+
+const inputChecks: Checks<TestRunInput> = {
+  data: someBytes,
+  context: someBytes,
+  repeat: anInteger(1, INT_MAX),
+  cpu: anInteger(0, MOST_CPUS - 1)
+}
+
+/** What a run is given, read once. Throws `InvalidArgument`. */
+export const readTestInput = (input: TestRunInput | undefined): TestRunInput =>
+  readOptions("input of a test run", input, inputChecks)
 
 /** What a run gave. */
 export interface TestRunResult {
@@ -98,9 +113,6 @@ const GROWTH = 1 << 14
 /** More than any of the contexts has. */
 const CONTEXT_ROOM = 512
 
-/** More CPUs than any kernel is built for (NR_CPUS is 8192 at most). */
-const MOST_CPUS = 1 << 16
-
 const unwanted = (field: string, type: ProgramType): InvalidArgument =>
   new InvalidArgument({ field, expected: `none for a ${type} program`, actual: "one" })
 
@@ -116,8 +128,7 @@ const check = (
   if (rule.context === "required" && context === undefined) return missing("context", type)
   if (!rule.repeats && repeat !== undefined && repeat !== 1) return unwanted("repeat", type)
   if (cpu !== undefined && rule.cpu === undefined) return unwanted("cpu", type)
-  return (repeat === undefined ? undefined : checkInteger("repeat", repeat, 1, INT_MAX)) ??
-    (cpu === undefined ? undefined : checkInteger("cpu", cpu, 0, MOST_CPUS - 1))
+  return undefined
 }
 
 /** BPF_F_TEST_RUN_ON_CPU. Source: include/uapi/linux/bpf.h */

@@ -66,16 +66,18 @@ const invalid: ReadonlyArray<readonly [changes: Partial<MapSpec.MapSpec>, field:
 
 /** All operations of a handle whose scope has closed. */
 const closedOperations = Effect.gen(function*() {
-  const key = { name: "closed", key: u32, value: u32, maxEntries: 100 }
+  const any = { name: "closed", maxEntries: 100 }
+  const values = { ...any, value: u32 }
+  const key = { ...values, key: u32 }
   const { array, hash, perCpu, perCpuHash, queue, sockets, stacks, trie } = yield* Effect.scoped(Effect.all({
     hash: HashMap.make(key),
-    array: ArrayMap.make(key),
-    perCpu: PerCpuArrayMap.make(key),
+    array: ArrayMap.make(values),
+    perCpu: PerCpuArrayMap.make(values),
     perCpuHash: PerCpuHashMap.make(key),
-    queue: QueueMap.make(key),
+    queue: QueueMap.make(values),
     trie: LpmTrie.make({ ...key, key: Address.ipv4Prefix }),
-    sockets: SockMap.makeHash(key),
-    stacks: StackTraceMap.make(key)
+    sockets: SockMap.makeHash({ ...any, key: u32 }),
+    stacks: StackTraceMap.make(any)
   }))
   const hundred = Array.from({ length: 100 }, (_, i) => i)
   const pairs = hundred.map((i) => [i, i] as const)

@@ -9,7 +9,8 @@ import { ArrayMap, BpfMap, HashMap, Layout } from "../../../src/index.ts"
 import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
 import type { Test } from "../../support/kernels.ts"
 
-const options = { name: "counters", key: Layout.u32, value: Layout.u32, maxEntries: 100 }
+const values = { name: "counters", value: Layout.u32, maxEntries: 100 }
+const options = { ...values, key: Layout.u32 }
 
 export const handles = (test: Test): void => {
   test("a handle prints as what it is, with its id and descriptor, and as closed after that", () =>
@@ -31,7 +32,7 @@ export const handles = (test: Test): void => {
 
   test("a map whose Kernel layer was released says that, and not that its scope has closed", () =>
     Effect.gen(function*() {
-      const { array, map } = yield* Effect.all({ map: HashMap.make(options), array: ArrayMap.make(options) }).pipe(
+      const { array, map } = yield* Effect.all({ map: HashMap.make(options), array: ArrayMap.make(values) }).pipe(
         Effect.provide(SimulatedKernel.layer(), { local: true })
       )
       const entries = Array.from({ length: 100 }, (_, i) => [i, i] as const)

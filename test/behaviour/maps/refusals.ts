@@ -9,7 +9,8 @@ import { ArrayMap, BpfMap, Features, HashMap, Kernel, Layout, PerCpuHashMap, Que
 import type { Test } from "../../support/kernels.ts"
 
 const { u32, u64 } = Layout
-const options = { name: "refused", key: u32, value: u32, maxEntries: 100 }
+const values = { name: "refused", value: u32, maxEntries: 100 }
+const options = { ...values, key: u32 }
 const entries = Array.from({ length: 100 }, (_, i) => [i, i] as const)
 const { BPF_F_MMAPABLE, BPF_F_RDONLY, BPF_F_WRONLY } = bpf_map_create_flags
 
@@ -48,14 +49,14 @@ export const refusals = (test: Test): void => {
 
   test("a frozen map says so, also to who freezes it again or wants a view to write to", () =>
     Effect.gen(function*() {
-      const map = yield* ArrayMap.make({ ...options, flags: BPF_F_MMAPABLE })
+      const map = yield* ArrayMap.make({ ...values, flags: BPF_F_MMAPABLE })
       yield* BpfMap.freeze(map)
       expect(yield* messageOf(map.update(1, 1))).toContain("The map is frozen")
       expect(yield* messageOf(map.setMany(entries))).toContain("The map is frozen")
       expect(yield* messageOf(BpfMap.freeze(map))).toContain("It is frozen already")
       expect(yield* messageOf(ArrayMap.view(map))).toContain("The map is frozen")
       expect((yield* ArrayMap.view(map, { readonly: true })).get(1)).toBe(0)
-      const viewed = yield* ArrayMap.make({ ...options, flags: BPF_F_MMAPABLE })
+      const viewed = yield* ArrayMap.make({ ...values, flags: BPF_F_MMAPABLE })
       yield* ArrayMap.view(viewed)
       expect(yield* messageOf(BpfMap.freeze(viewed))).toContain("mapped for writing")
     }))
@@ -147,9 +148,9 @@ export const refusals = (test: Test): void => {
   test("options are what the types say: other words, other kinds of value and inherited ones are refused", () =>
     Effect.gen(function*() {
       const map = yield* HashMap.make(options)
-      const queue = yield* QueueMap.make(options)
+      const queue = yield* QueueMap.make(values)
       yield* map.update(1, 1)
-      const array = yield* ArrayMap.make(options)
+      const array = yield* ArrayMap.make(values)
       const kernel = yield* Kernel.Kernel
       const made = (changes: object) =>
         Effect.scoped(Effect.provideService(HashMap.make({ ...options, ...changes }), Kernel.Kernel, kernel))
@@ -227,7 +228,7 @@ export const refusals = (test: Test): void => {
       if (Features.isExpected(version, "hashLookupAndDelete")) {
         expect(yield* map.lookupAndDelete(1)).toEqual(Option.some(undefined))
       }
-      const array = yield* ArrayMap.make({ ...options, value: nothing })
+      const array = yield* ArrayMap.make({ ...values, value: nothing })
       expect(yield* array.lookup(1)).toBeUndefined()
       expect(yield* array.getMany([1, 2])).toEqual([undefined, undefined])
     }))

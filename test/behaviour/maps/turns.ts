@@ -27,9 +27,10 @@ export const turns = (test: Test): void => {
       const rows = Array.from({ length: COUNT }, (_, i) => i)
       const entries = rows.map((i) => [i, i] as const)
       const columns = Uint32Array.from(rows)
-      const options = { name: "many", key: Layout.u32, value: Layout.u32, maxEntries: COUNT }
+      const values = { name: "many", value: Layout.u32, maxEntries: COUNT }
+      const options = { ...values, key: Layout.u32 }
       const hash = yield* HashMap.make(options)
-      const array = yield* ArrayMap.make(options)
+      const array = yield* ArrayMap.make(values)
       const perCpu = yield* PerCpuHashMap.make(options)
       const trie = yield* LpmTrie.make({ ...options, key: LpmTrie.prefix(Layout.bytes(4)) })
       const { possibleCpus } = yield* Kernel.Kernel

@@ -86,8 +86,8 @@ describe("Catalog", () => {
     // @ts-expect-error: no such program
     expect(() => Catalog.get("nonesuch")).toThrow()
     // @ts-expect-error: no such option
-    Catalog.get("tcp-port-filter", { ports: 1 })
+    expect(() => Catalog.get("tcp-port-filter", { ports: 1 })).toThrow("did you mean port?")
     // @ts-expect-error: no options at all
-    Catalog.get("xdp-pass", { port: 1 })
+    expect(() => Catalog.get("xdp-pass", { port: 1 })).toThrow("expected no options")
   })
 })
