@@ -194,7 +194,7 @@ const call = (code: Code, pc: number, arity: Arity): string => {
 /** Packet loads of classic BPF: big-endian, from the packet of the context in r6. Beyond its end the program ends. */
 const packetLoad = (code: Code, pc: number): string => {
   const opcode = code.opcodes[pc]!
-  const indirect = (opcode & fields.MODE) === modes.BPF_IND ? `l${code.src[pc]}` : "0"
+  const indirect = (opcode & fields.MODE) === modes.BPF_IND ? register(code.src[pc]!).low : "0"
   const width = widths[opcode & fields.SIZE]!
   return `if(!S.packet(l6,h6,${indirect},${code.immediates[pc]},${width})){X[0]=0;X[1]=0;S.depth--;S.budget=b;return}` +
     "l0=X[22];h0=0;"

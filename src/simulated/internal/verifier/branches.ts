@@ -6,10 +6,12 @@ import { flipped, outcome, refined } from "./jumps.ts"
 import { AT_END, BEYOND_END } from "./memoryAccess.ts"
 import type { Path } from "./path.ts"
 import * as Scalar from "./scalar.ts"
-import { copyState, isPointer, number, type Register, replaceAll, type State } from "./state.ts"
+import { arithmetic } from "./scalarArithmetic.ts"
+import { copyState, isPointer, number, type Register, replaceAll, type State, withScalar } from "./state.ts"
 
-const isZero = ({ kind, scalar }: Register): boolean =>
-  kind === "scalar" && Scalar.isConstant(scalar) && scalar.tnum.value === 0n
+const knownZero = number(Scalar.small(0))
+
+const isZero = ({ kind, scalar }: Register): boolean => kind === "scalar" && Scalar.isZero(scalar)
 
 /** Pointers of which the verifier says that they are not NULL (reg_not_null): those to contexts, stacks and packets are not. */
 const isNeverNull = ({ kind, nullable }: Register): boolean =>
@@ -19,18 +21,18 @@ const isNeverNull = ({ kind, nullable }: Register): boolean =>
 const settleNull = (path: Path, state: State, of: Register, isNull: boolean): void => {
   const same = (register: Register) => register.nullable && register.id === of.id
   if (isNull) {
-    replaceAll(state, same, () => number(Scalar.constant(0n)))
+    replaceAll(state, same, () => knownZero)
     if (of.reference !== 0) release({ ...path, state }, of.reference)
   } else replaceAll(state, same, (register) => ({ ...register, nullable: false, id: 0 }))
 }
 
 /** MAX_PACKET_OFF */
-const MOST_PACKET = 0xffffn
+const MOST_PACKET = 0xffff
 
 /** A packet is at least as long as a pointer into it: so are all pointers with the same variable part. */
 const findRange = (state: State, pointer: Register, beyond: boolean): void => {
   const range = pointer.offset + (beyond ? 1 : 0)
-  if (pointer.offset < 0 || range === 0 || pointer.scalar.wide.umax + BigInt(pointer.offset) > MOST_PACKET) return
+  if (pointer.offset < 0 || range === 0 || Scalar.umax(pointer.scalar) + pointer.offset > MOST_PACKET) return
   replaceAll(
     state,
     (register) => register.kind === pointer.kind && register.id === pointer.id && register.range < range,
@@ -97,13 +99,13 @@ const learn = (state: State, register: number, scalar: Scalar.Scalar): void => {
   const frame = state.frames.at(-1)!
   const known = frame.registers[register]!
   if (known.id === 0) {
-    frame.registers[register] = { ...known, scalar }
+    frame.registers[register] = withScalar(known, scalar)
     return
   }
   replaceAll(state, (other) => other.kind === "scalar" && other.id === known.id, (other) => {
-    if (other.offset === known.offset) return { ...other, scalar }
-    const distance = Scalar.constant(BigInt(other.offset - known.offset))
-    return { ...other, scalar: Scalar.arithmetic(alu.BPF_ADD, 64, scalar, distance) }
+    if (other.offset === known.offset) return withScalar(other, scalar)
+    const distance = Scalar.small(other.offset - known.offset)
+    return withScalar(other, arithmetic(alu.BPF_ADD, 64, scalar, distance))
   })
 }
 
@@ -115,6 +117,22 @@ const linkedTo = (state: State, { id, kind }: Register): number => {
     if (register.kind === "scalar" && register.id === id) linked |= 1 << r
   }
   return linked
+}
+
+/** What a comparison that holds, or does not, tells of both its sides. */
+const learnBoth = (
+  { code }: Path,
+  pc: number,
+  bits: Scalar.Bits,
+  state: State,
+  a: Scalar.Scalar,
+  b: Scalar.Scalar,
+  taken: boolean
+): void => {
+  const opcode = code.opcodes[pc]!
+  const operation = opcode & fields.OPERATION
+  learn(state, code.dst[pc]!, refined(operation, bits, a, b, taken))
+  if ((opcode & fields.SOURCE) !== 0) learn(state, code.src[pc]!, refined(flipped(operation), bits, b, a, taken))
 }
 
 const compareNumbers = (path: Path, pc: number, a: Register, b: Register): State | undefined => {
@@ -135,15 +153,10 @@ const compareNumbers = (path: Path, pc: number, a: Register, b: Register): State
   if (certain === false) return undefined
   const other = copyState(state)
   other.pc = targetOf(code, pc)
-  if (state.step !== undefined) {
-    const linked = linkedTo(state, a) | (fromRegister ? linkedTo(state, b) : 0)
-    if ((linked & (linked - 1)) !== 0) state.step.linked = linked
-  }
-  for (const [where, taken] of [[other, true], [state, false]] as const) {
-    const [left, right] = refined(operation, bits, a.scalar, b.scalar, taken)
-    learn(where, code.dst[pc]!, left)
-    if (fromRegister) learn(where, code.src[pc]!, right)
-  }
+  const linked = linkedTo(state, a) | (fromRegister ? linkedTo(state, b) : 0)
+  if ((linked & (linked - 1)) !== 0) path.trail.noteLinked(state.step, linked)
+  learnBoth(path, pc, bits, other, a.scalar, b.scalar, true)
+  learnBoth(path, pc, bits, state, a.scalar, b.scalar, false)
   return other
 }
 
@@ -156,7 +169,7 @@ export const branch = (path: Path, pc: number): State | undefined => {
   const a = registers[code.dst[pc]!]!
   const b = (opcode & fields.SOURCE) !== 0
     ? registers[code.src[pc]!]!
-    : number(Scalar.constant(BigInt(code.immediates[pc]!)))
+    : number(Scalar.small(code.immediates[pc]!))
   if (a.kind === "scalar" && b.kind === "scalar") return compareNumbers(path, pc, a, b)
   const equality = operation === jumps.BPF_JEQ || operation === jumps.BPF_JNE
   const isWide = (opcode & fields.CLASS) === classes.BPF_JMP

@@ -1,7 +1,18 @@
 // Dynptrs on the stack: 16 bytes that only helpers touch.
 import type { Path } from "./path.ts"
 import * as Scalar from "./scalar.ts"
-import { allOf, bytes, type Frame, nameOf, pointer, type Register, STACK, type StackSlot, typeAt } from "./state.ts"
+import {
+  allOf,
+  bytes,
+  type Frame,
+  nameOf,
+  pointer,
+  type Register,
+  setSlot,
+  STACK,
+  type StackSlot,
+  typeAt
+} from "./state.ts"
 
 const SIZE = 16
 
@@ -15,7 +26,7 @@ interface Place {
 const placeOf = (path: Path, r: number, given: Register): Place | undefined => {
   if (given.kind !== "stack") path.reject(`R${r} type=${nameOf(given)} expected=fp, dynptr_ptr`)
   if (!Scalar.isConstant(given.scalar)) path.invalid("dynptr has to be at a constant offset")
-  const offset = given.offset + Number(BigInt.asIntN(64, given.scalar.tnum.value))
+  const offset = given.offset + Scalar.valueOf(given.scalar)
   if (offset % 8 !== 0 || offset > -SIZE) path.invalid(`cannot pass in dynptr at an offset=${offset}`)
   return offset < -STACK ? undefined : { frame: path.state.frames[given.frame]!, at: (STACK + offset) / 8 }
 }
@@ -49,10 +60,8 @@ export const makeDynptr = (path: Path, given: Register, r: number, reference: nu
   if (place === undefined) return
   const id = reference === 0 ? path.newId() : reference
   for (const [index, size] of [[0, SIZE], [1, 0]] as const) {
-    place.frame.slots[place.at + index] = {
-      register: pointer("memory", { id, reference, size }),
-      types: allOf(bytes.DYNPTR)
-    }
+    const register = pointer("memory", { id, reference, size })
+    setSlot(place.frame, place.at + index, { register, types: allOf(bytes.DYNPTR) })
   }
 }
 
@@ -66,7 +75,7 @@ export const dropDynptr = (path: Path, id: number): void => {
   for (const frame of path.state.frames) {
     for (const [at, slot] of frame.slots.entries()) {
       if (typeAt(slot, 0) === bytes.DYNPTR && slot.register.id === id) {
-        frame.slots[at] = { register: slot.register, types: 0 }
+        setSlot(frame, at, { register: slot.register, types: 0 })
       }
     }
   }

@@ -3,7 +3,6 @@
 import { programTypes } from "../../../abi/names.ts"
 import {
   alu,
-  atomics,
   BPF_ADDR_SPACE_CAST,
   CALL,
   calls,
@@ -11,48 +10,32 @@ import {
   CONDITIONAL_JUMP,
   EXIT,
   fields,
-  modes,
   pseudo,
-  sizes,
   sources,
   WIDE_LOAD
 } from "../../../isa/opcodes.ts"
 import { type Code, isGoto, isJump, targetOf } from "../interpreter/code.ts"
 import { branch } from "./branches.ts"
-import { logLine } from "./logLine.ts"
-import { callHelper } from "./helperCalls.ts"
 import { effects } from "./effects.ts"
+import { callHelper } from "./helperCalls.ts"
+import { execute, isStraight } from "./instructions.ts"
 import { liveness, meetingPoints } from "./liveness.ts"
-import { checkAccess } from "./memoryAccess.ts"
+import { logLine } from "./logLine.ts"
 import { type Errno, type Path, Rejected, type Subject } from "./path.ts"
-import { type Deciding, isNone, noneDecides, SLOTS, stepBack } from "./precision.ts"
-import { arithmetic } from "./pointers.ts"
+import { noneDecides } from "./precision.ts"
 import { checkReturn } from "./returns.ts"
-import * as Scalar from "./scalar.ts"
+import { anything, copyState, makeFrame, none, pointer, type Register, STACK, type State } from "./state.ts"
 import { malformed, wrongOperand } from "./structure.ts"
-import {
-  anything,
-  copyState,
-  isStateWithin,
-  makeFrame,
-  type Node,
-  none,
-  number,
-  pointer,
-  type Register,
-  spilledSize,
-  STACK,
-  type State,
-  unknownNumber
-} from "./state.ts"
+import { NO_STEP, Trail } from "./trail.ts"
+import { roundBefore, Visited, widen } from "./visited.ts"
 
 /** BPF_COMPLEXITY_LIMIT_INSNS */
 const MOST_INSTRUCTIONS = 1_000_000
 /** BPF_COMPLEXITY_LIMIT_JMP_SEQ: ways to go that are left for later. */
 const MOST_LATER = 8192
-/** A path of more steps since its last kept state than this gets another. */
-const LONGEST_STRETCH = 40
 const MOST_FRAMES = 8
+/** So many instructions stand in the log of a rejection, the last ones. */
+const MOST_LOGGED = 50_000
 /** Program types that may load from their packet as classic BPF does (may_access_skb). */
 const takesPacketLoads: ReadonlySet<number> = new Set([
   programTypes.socket_filter,
@@ -75,23 +58,6 @@ const readsPacket: ReadonlySet<number> = new Set([
   programTypes.cgroup_sockopt
 ])
 
-/** A state that is kept to compare with, as long as comparing pays. */
-interface Seen {
-  readonly state: State
-  readonly node: Node
-  hits: number
-  misses: number
-}
-
-const bytesOf = (opcode: number): 1 | 2 | 4 | 8 =>
-  (opcode & fields.SIZE) === sizes.BPF_B
-    ? 1
-    : (opcode & fields.SIZE) === sizes.BPF_H
-    ? 2
-    : (opcode & fields.SIZE) === sizes.BPF_W
-    ? 4
-    : 8
-
 export interface Explored {
   /** Up to where the context is read. */
   readonly contextSize: number
@@ -99,25 +65,12 @@ export interface Explored {
   readonly depths: ReadonlyMap<number, number>
 }
 
+/** A load from the packet as classic BPF does it. */
+const isPacketLoad = (opcode: number): boolean => (opcode & fields.CLASS) === classes.BPF_LD && opcode !== WIDE_LOAD
+
 /** A cast between address spaces: a 64-bit move of offset 1. */
 const isSpaceCast = (code: Code, pc: number): boolean =>
   code.opcodes[pc] === (classes.BPF_ALU64 | alu.BPF_MOV | sources.BPF_X) && code.offsets[pc] === BPF_ADDR_SPACE_CAST
-
-const everything = (): number => 0x3ff
-
-/** A quick look before states are compared: a loop leaves every register of its frame as it was, dead ones too. */
-const mayLoop = (old: State, now: State): boolean => {
-  if (old.frames.length !== now.frames.length) return false
-  const before = old.frames.at(-1)!.registers
-  return now.frames.at(-1)!.registers.every((register, r) =>
-    register === before[r] || (register.id === before[r]!.id && register.kind === before[r]!.kind)
-  )
-}
-
-const copyDeciding = ({ registers, slots }: Deciding): Deciding => ({
-  registers: [...registers],
-  slots: new Set(slots)
-})
 
 class Explorer implements Path {
   readonly code
@@ -127,20 +80,16 @@ class Explorer implements Path {
   readonly callees
   contextSize = 0
   state: State
-  private readonly subject: Subject
-  private readonly live: Uint16Array
+  readonly subject: Subject
+  readonly trail = new Trail()
   /** The registers that each instruction reads, as sets of bits. */
   private readonly reads: Uint16Array
   private readonly points: Uint8Array
   private readonly visited: Uint8Array
-  private readonly seen = new Map<number, Array<Seen>>()
+  private readonly kept: Visited
   private readonly work: Array<State> = []
-  /** The instructions in the order they were looked at; a negative number begins another path. */
-  private readonly trace: Array<number> = []
   private processed = 0
   private jumps = 0
-  /** What was processed when a state was kept last. */
-  private kept = { processed: 0, jumps: 0 }
   private ids = 0
   private readonly hasArena: boolean
   /** How deep the stack of each function is used, by where it begins. */
@@ -154,7 +103,7 @@ class Explorer implements Path {
     this.rules = subject.rules
     this.callees = subject.callees
     this.hasArena = [...subject.maps.values()].some(({ map }) => map.arena !== undefined)
-    this.live = liveness(subject.code)
+    this.kept = new Visited(subject.code, liveness(subject.code), this.trail)
     this.reads = Uint16Array.from({ length: subject.code.length }, (_, pc) => effects(subject.code, pc).reads)
     this.points = meetingPoints(subject.code)
     this.visited = new Uint8Array(subject.code.length)
@@ -173,50 +122,15 @@ class Explorer implements Path {
   readonly precise = (register: number): void => {
     const deciding = noneDecides()
     deciding.registers[this.state.frames.length - 1] = 1 << register
-    this.decide(deciding)
-  }
-
-  /** Follows what decides back to the first state that knows of it already. */
-  private decide(deciding: Deciding): void {
-    let { node } = this.state
-    for (let step = this.state.step;; step = step.before) {
-      while (node !== undefined && node.step === step) {
-        this.markDeciding(node, deciding)
-        node = node.parent
-        if (isNone(deciding)) return
-      }
-      if (step === undefined || node === undefined) return
-      stepBack(this.code, step, deciding)
-      if (isNone(deciding)) return
-    }
-  }
-
-  /** Marks what decides in a kept state, and takes off what is known already or is no number. */
-  private markDeciding({ deciding: known, state }: Node, deciding: Deciding): void {
-    for (const [index, frame] of state.frames.entries()) {
-      const set = deciding.registers[index]!
-      if (set === 0) continue
-      let left = 0
-      for (let r = 0; r < 10; r++) {
-        const bit = 1 << r
-        if ((set & bit) !== 0 && (known.registers[index]! & bit) === 0 && frame.registers[r]!.kind === "scalar") {
-          left |= bit
-        }
-      }
-      known.registers[index] = known.registers[index]! | left
-      deciding.registers[index] = left
-    }
-    for (const slot of deciding.slots) {
-      if (known.slots.has(slot)) deciding.slots.delete(slot)
-      else known.slots.add(slot)
-    }
+    this.kept.decide(this.state, deciding)
   }
 
   readonly reject = (...lines: ReadonlyArray<string>): never => this.refuse("EACCES", lines)
   readonly invalid = (...lines: ReadonlyArray<string>): never => this.refuse("EINVAL", lines)
 
-  private refuse(errno: Errno, lines: ReadonlyArray<string>): never {
-    throw new Rejected([...this.trace.map((pc) => logLine(this.code, pc)), ...lines], errno)
+  readonly refuse = (errno: Errno, lines: ReadonlyArray<string>): never => {
+    const trace = Array.from(this.trail.last(MOST_LOGGED), (pc) => logLine(this.code, pc))
+    throw new Rejected([...trace, ...lines], errno)
   }
 
   /** Follows everything. Throws `Rejected`. */
@@ -237,7 +151,7 @@ class Explorer implements Path {
       locked: false,
       mayGotoDepth: 0,
       node: undefined,
-      step: undefined,
+      step: NO_STEP,
       stretch: 0
     }
   }
@@ -256,8 +170,8 @@ class Explorer implements Path {
       this.state = next
       while (this.step()) {
         if (++this.processed > MOST_INSTRUCTIONS) {
-          this.trace.length = 0
-          this.refuse("E2BIG", [`BPF program is too large. Processed ${this.processed} insn`])
+          // No instruction is at fault.
+          throw new Rejected([`BPF program is too large. Processed ${this.processed} insn`], "E2BIG")
         }
       }
       this.end()
@@ -268,8 +182,6 @@ class Explorer implements Path {
   private end(): void {
     let node = this.state.node
     while (node !== undefined && --node.branches === 0) node = node.parent
-    // Nothing of this path leads on: what it knew is not needed any more.
-    this.state.step = undefined
   }
 
   /** Leaves another way to go for later. */
@@ -285,24 +197,28 @@ class Explorer implements Path {
   private step(): boolean {
     const { state } = this
     const { pc } = state
-    if (this.points[pc] === 1 && !this.isNew()) return false
-    this.trace.push(pc)
-    if (this.trace.length > 50_000) this.trace.splice(0, 25_000)
-    state.step = { pc, frame: state.frames.length - 1, slot: -1, linked: 0, before: state.step }
+    if (this.points[pc] === 1) {
+      const found = this.kept.visit(state, this.processed, this.jumps)
+      if (found === "known") return false
+      if (found === "endless") this.invalid(`infinite loop detected at insn ${pc}`)
+    }
+    state.step = this.trail.add(pc, state.frames.length - 1, state.step)
     state.stretch++
     if (this.visited[pc] === 0) {
       this.visited[pc] = 1
       this.checkFields(pc)
     }
     this.checkReads(pc)
-    return this.execute(pc)
+    if (!isStraight(this.code.opcodes[pc]!)) return this.control(pc)
+    execute(this, pc)
+    return true
   }
 
   /** The fields of an instruction, when a path leads to it first: in dead code they may be anything. */
   private checkFields(pc: number): void {
     const { code } = this
     const opcode = code.opcodes[pc]!
-    if ((opcode & fields.CLASS) === classes.BPF_LD && opcode !== WIDE_LOAD && !takesPacketLoads.has(this.type)) {
+    if (isPacketLoad(opcode) && !takesPacketLoads.has(this.type)) {
       this.invalid("BPF_LD_[ABS|IND] instructions not allowed for this program type")
     }
     const wrong = malformed(code, pc)
@@ -327,7 +243,9 @@ class Explorer implements Path {
 
   private checkReads(pc: number): void {
     const reads = this.reads[pc]!
-    if (this.code.opcodes[pc] === CALL) return // arguments are checked against what the callee takes
+    const opcode = this.code.opcodes[pc]!
+    // Arguments are checked against what the callee takes; what a packet load or the end reads comes after other checks.
+    if (opcode === CALL || opcode === EXIT || isPacketLoad(opcode)) return
     const { registers } = this.frame
     for (let r = 0; r <= 10; r++) {
       if ((reads & (1 << r)) !== 0 && registers[r]!.kind === "none") this.reject(`R${r} !read_ok`)
@@ -338,221 +256,10 @@ class Explorer implements Path {
     return this.state.frames.at(-1)!
   }
 
-  /** False where an earlier state covers this one. Rejects a loop that changes nothing. */
-  private isNew(): boolean {
-    const { state } = this
-    const live = (index: number): number =>
-      this.live[index === state.frames.length - 1 ? state.pc : state.frames[index + 1]!.returnTo]!
-    const seen = this.seen.get(state.pc) ?? []
-    const mustKeep = state.stretch > LONGEST_STRETCH || this.code.opcodes[state.pc] === CONDITIONAL_JUMP
-    const jumps = this.jumps - this.kept.jumps
-    const processed = this.processed - this.kept.processed
-    let keeps = mustKeep || (jumps >= 2 && processed >= 8)
-    let i = 0
-    while (i < seen.length) {
-      const each = seen[i]!
-      const { node, state: old } = each
-      if (node.branches === 0) {
-        if (isStateWithin(old, state, "within", live, node.deciding)) {
-          each.hits++
-          this.decide(copyDeciding(node.deciding))
-          return false
-        }
-      } else {
-        // This path came through that state: it is a loop.
-        if (old.mayGotoDepth !== state.mayGotoDepth) {
-          if (
-            this.code.opcodes[state.pc] === CONDITIONAL_JUMP && isStateWithin(old, state, "within", live, undefined)
-          ) {
-            return false
-          }
-        } else if (mayLoop(old, state) && isStateWithin(old, state, "exact", everything, undefined)) {
-          this.invalid(`infinite loop detected at insn ${state.pc}`)
-        }
-        if (!mustKeep && jumps < 20 && processed < 100) keeps = false
-      }
-      if (keeps) each.misses++
-      // What never fits is not compared with any longer.
-      if (
-        each.misses > each.hits * (mustKeep && node.branches > 0 ? 64 : 3) + (mustKeep && node.branches > 0 ? 64 : 3)
-      ) {
-        seen.splice(i, 1)
-      } else i++
-    }
-    if (!keeps) return true
-    this.kept = { processed: this.processed, jumps: this.jumps }
-    const node: Node = {
-      parent: state.node,
-      branches: 1,
-      deciding: noneDecides(),
-      step: state.step,
-      state: copyState(state)
-    }
-    state.node = node
-    state.stretch = 0
-    seen.unshift({ state: node.state, node, hits: 0, misses: 0 })
-    this.seen.set(state.pc, seen)
-    return true
-  }
-
-  /** The state that this path had here in its round before. */
-  private loopStart(pc: number): State | undefined {
-    for (let node = this.state.node?.parent; node !== undefined; node = node.parent) {
-      if (node.state.pc === pc) return node.state
-    }
-    return undefined
-  }
-
-  /** Forgets numbers that change from one round of a `may_goto` loop to the next, so that rounds become alike. */
-  private widen(old: State, state: State): void {
-    const before = old.frames.at(-1)!
-    const { registers, slots } = state.frames.at(-1)!
-    for (let r = 0; r < 10; r++) {
-      const now = registers[r]!
-      const then = before.registers[r]!
-      if (now.kind !== "scalar" || then.kind !== "scalar") continue
-      if (!Scalar.contains(then.scalar, now.scalar)) registers[r] = unknownNumber
-    }
-    for (const [at, slot] of slots.entries()) {
-      const then = before.slots[at]!
-      if (spilledSize(slot) === 0 || slot.register.kind !== "scalar" || then.register.kind !== "scalar") continue
-      if (!Scalar.contains(then.register.scalar, slot.register.scalar)) slots[at] = { ...slot, register: unknownNumber }
-    }
-  }
-
-  /** One instruction. True if the path goes on. */
-  private execute(pc: number): boolean {
-    const { code, frame, state } = this
-    const opcode = code.opcodes[pc]!
-    const { registers } = frame
-    const dst = code.dst[pc]!
-    const src = code.src[pc]!
-    const access = { offset: code.offsets[pc]!, size: bytesOf(opcode) }
-    state.pc = pc + 1
-    switch (opcode & fields.CLASS) {
-      case classes.BPF_ALU:
-      case classes.BPF_ALU64:
-        registers[dst] = arithmetic(this, pc)
-        return true
-      case classes.BPF_LD:
-        if (opcode === WIDE_LOAD) {
-          registers[dst] = this.wideLoad(pc)
-          state.pc = pc + 2
-        } else this.packetLoad(pc)
-        return true
-      case classes.BPF_LDX: {
-        const from = registers[src]!
-        const signed = (opcode & fields.MODE) === modes.BPF_MEMSX
-        const loaded = checkAccess(this, from, { ...access, register: src, write: false, signed })
-        this.noteSlot(from, access)
-        const extends_ = signed && loaded.kind === "scalar"
-        registers[dst] = extends_ ? number(Scalar.signExtended(loaded.scalar, access.size * 8)) : loaded
-        return true
-      }
-      case classes.BPF_ST: {
-        const value = number(Scalar.constant(BigInt(code.immediates[pc]!)))
-        checkAccess(this, registers[dst]!, { ...access, register: dst, write: true }, value)
-        this.noteSlot(registers[dst]!, access)
-        return true
-      }
-      case classes.BPF_STX:
-        if ((opcode & fields.MODE) === modes.BPF_ATOMIC) this.atomic(pc)
-        else this.store(dst, src, access)
-        return true
-      default:
-        return this.control(pc)
-    }
-  }
-
-  private store(dst: number, src: number, access: { readonly offset: number; readonly size: number }): void {
-    const { registers } = this.frame
-    const target = registers[dst]!
-    const value = registers[src]!
-    // What the register and the slot hold is the same from then on: what is learnt of one is learnt of the other.
-    const isSlot = target.kind === "stack" && Scalar.isConstant(target.scalar) && value.kind === "scalar" &&
-      value.id === 0
-    if (isSlot && !Scalar.isConstant(value.scalar)) registers[src] = { ...value, id: this.newId() }
-    checkAccess(this, target, { ...access, register: dst, write: true }, registers[src]!)
-    this.noteSlot(target, access)
-  }
-
-  /** The slot that a store of a register or its load goes to, for what decides. */
-  private noteSlot(pointed: Register, { offset }: { readonly offset: number }): void {
-    if (pointed.kind !== "stack" || !Scalar.isConstant(pointed.scalar)) return
-    const at = STACK + pointed.offset + offset + Number(BigInt.asIntN(64, pointed.scalar.tnum.value))
-    const slot = this.state.frames[pointed.frame]!.slots[at >> 3]
-    if (slot !== undefined && spilledSize(slot) > 0) this.state.step!.slot = pointed.frame * SLOTS + (at >> 3)
-  }
-
-  private wideLoad(pc: number): Register {
-    const src = this.code.src[pc]!
-    if (src === 0) return number(Scalar.constant(this.code.wide.get(pc)!))
-    if (src === pseudo.BPF_PSEUDO_FUNC) {
-      if (!this.subject.hasFunctionInfo) this.invalid("missing btf func_info")
-      return pointer("function")
-    }
-    const loaded = this.subject.maps.get(pc)
-    if (loaded === undefined) return anything
-    if (loaded.value === undefined) return pointer("map", { map: loaded.map })
-    if (loaded.map.arena !== undefined) return anything
-    return pointer("value", { map: loaded.map, offset: loaded.value })
-  }
-
-  private packetLoad(pc: number): void {
-    const { registers } = this.frame
-    if (registers[6]!.kind === "none") this.reject("R6 !read_ok")
-    if (this.state.references.size > 0) this.invalid("BPF_LD_[ABS|IND] would lead to reference leak")
-    if (this.state.locked) this.invalid("BPF_LD_[ABS|IND] cannot be used inside bpf_spin_lock-ed region")
-    if (registers[6]!.kind !== "ctx" && registers[6]!.kind !== "anything") {
-      this.invalid("at the time of BPF_LD_ABS|IND R6 != pointer to skb")
-    }
-    if ((this.code.opcodes[pc]! & 0xe0) === modes.BPF_IND) this.checkRegister(this.code.src[pc]!)
-    if (registers[6]!.offset !== 0) {
-      this.reject(`dereference of modified ctx ptr R6 off=${registers[6]!.offset} disallowed`)
-    }
-    for (let r = 1; r <= 5; r++) registers[r] = none
-    registers[0] = unknownNumber
-  }
-
-  private atomic(pc: number): void {
-    const { code } = this
-    const { registers } = this.frame
-    const [dst, src, operation] = [code.dst[pc]!, code.src[pc]!, code.immediates[pc]!]
-    const access = { offset: code.offsets[pc]!, size: bytesOf(code.opcodes[pc]!), strict: true }
-    if (operation === atomics.BPF_LOAD_ACQ) {
-      const from = registers[src]!
-      this.checkAtomicTarget("loads from", src, from)
-      registers[dst] = checkAccess(this, from, { ...access, register: src, write: false })
-      this.noteSlot(from, access)
-      return
-    }
-    const target = registers[dst]!
-    this.checkAtomicTarget("stores into", dst, target)
-    if (operation === atomics.BPF_STORE_REL) {
-      this.store(dst, src, access)
-      return
-    }
-    const fetches = (operation & atomics.BPF_FETCH) !== 0
-    const into = operation === atomics.BPF_CMPXCHG ? 0 : src
-    // The register is given up before the memory is looked at, though it may be the one that points there.
-    if (fetches) registers[into] = unknownNumber
-    const loaded = checkAccess(this, registers[dst]!, { ...access, register: dst, write: false })
-    this.noteSlot(target, access)
-    if (fetches) registers[into] = loaded
-    // The fetched value may have been a pointer's place.
-    const at = fetches && into === dst ? target : registers[dst]!
-    checkAccess(this, at, { ...access, register: dst, write: true, unknown: true })
-  }
-
-  private checkAtomicTarget(does: string, r: number, { kind }: Register): void {
-    if (kind === "ctx" || kind === "packet" || kind === "meta") {
-      this.reject(`BPF_ATOMIC ${does} R${r} ${kind === "ctx" ? "ctx" : "pkt"} is not allowed`)
-    }
-  }
-
   private control(pc: number): boolean {
     const { code, state } = this
     const opcode = code.opcodes[pc]!
+    state.pc = pc + 1
     if (opcode === EXIT) return this.exit()
     if (opcode === CALL) return this.call(pc)
     if (isGoto(opcode)) {
@@ -564,8 +271,8 @@ class Explorer implements Path {
       this.jumps++
       const on = copyState(state)
       on.mayGotoDepth++
-      const before = this.loopStart(pc)
-      if (before !== undefined) this.widen(before, on)
+      const before = roundBefore(state, pc)
+      if (before !== undefined) widen(before, on)
       this.later(on)
       state.pc = targetOf(code, pc)
       return true
@@ -620,6 +327,7 @@ class Explorer implements Path {
       )
     }
     if (state.locked) this.invalid("BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region")
+    if (returned.kind === "none") this.reject("R0 !read_ok")
     if (!callbackFrame) checkReturn(this, returned)
     return false
   }

@@ -10,16 +10,19 @@ import type { Path } from "./path.ts"
 import { argumentsFor, callbacks, changesMap, type Prototype, prototypeOf, takesPackets } from "./prototypes.ts"
 import * as Scalar from "./scalar.ts"
 import {
+  addReference,
   allOf,
   anything,
   byteOfSlot,
   bytes,
+  dropReference,
   nameOf,
   none,
   number,
   pointer,
   type Register,
   replaceAll,
+  setSlot,
   slotIndex,
   STACK,
   typeAt,
@@ -27,8 +30,8 @@ import {
 } from "./state.ts"
 
 /** BPF_MAX_VAR_SIZ */
-const MOST_SIZE = 2n ** 29n
-const MAX_ERRNO = 4095n
+const MOST_SIZE = 2 ** 29
+const MAX_ERRNO = 4095
 /** `struct bpf_sock`, which a socket that was looked up may be read as. */
 const SOCKET_SIZE = 80
 /** BPF_F_RDONLY_PROG */
@@ -43,7 +46,7 @@ interface Call {
   /** The record that is given back. */
   released: number
   /** A constant argument. */
-  constant: bigint | undefined
+  constant: number | undefined
   /** The dynptr that is read, and where one is to be made. */
   dynptr: Register | undefined
   makes: { readonly r: number; readonly given: Register } | undefined
@@ -52,8 +55,7 @@ interface Call {
 const isMemory = ({ kind }: Register): boolean =>
   ["stack", "value", "memory", "packet", "meta", "anything"].includes(kind)
 
-const isNull = ({ kind, scalar }: Register): boolean =>
-  kind === "scalar" && Scalar.isConstant(scalar) && scalar.tnum.value === 0n
+const isNull = ({ kind, scalar }: Register): boolean => kind === "scalar" && Scalar.isZero(scalar)
 
 const MEMORY = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_"
 
@@ -124,19 +126,20 @@ const checkSize = (path: Path, call: Call, index: number, registers: ReadonlyArr
   const memory = call.takes[index - 1]!
   const given = registers[index]!
   if (size.kind === "anything") return
-  const { smin, umax, umin } = size.scalar.wide
-  if (smin < 0n) path.reject(`R${r} min value is negative, either use unsigned or 'var &= const'`)
-  if (umin === 0n && call.takes[index]!.kind !== "sizeOrZero") {
-    path.reject(`R${r} invalid zero-sized read: u64=[0,${umax}]`)
+  const { scalar } = size
+  const umax = Scalar.umax(scalar)
+  if (Scalar.smin(scalar) < 0) path.reject(`R${r} min value is negative, either use unsigned or 'var &= const'`)
+  if (Scalar.umin(scalar) === 0 && call.takes[index]!.kind !== "sizeOrZero") {
+    path.reject(`R${r} invalid zero-sized read: u64=[0,${Scalar.exact(scalar).umax}]`)
   }
   if (umax >= MOST_SIZE) path.reject(`R${r} unbounded memory access, use 'var &= const' or 'if (var < const)'`)
   path.precise(r)
   if (isNull(given) || given.kind === "anything") {
-    if (isNull(given) && umax > 0n) path.reject(`R${index} type=scalar expected=fp`)
+    if (isNull(given) && umax > 0) path.reject(`R${index} type=scalar expected=fp`)
     return
   }
   const write = memory.kind === "write" || memory.kind === "readWrite"
-  checkAccess(path, given, { register: index, offset: 0, size: Number(umax), write, argument: true })
+  checkAccess(path, given, { register: index, offset: 0, size: umax, write, argument: true })
 }
 
 /** Memory of a size that is known. */
@@ -146,17 +149,17 @@ const checkFixed = (path: Path, given: Register, r: number, size: number, write:
 }
 
 const checkZeroOffset = (path: Path, given: Register, r: number): void => {
-  if (given.offset !== 0 || !Scalar.isConstant(given.scalar) || given.scalar.tnum.value !== 0n) {
+  if (given.offset !== 0 || !Scalar.isZero(given.scalar)) {
     path.invalid(`R${r} must have zero offset when passed to release func or trusted arg to kfunc`)
   }
 }
 
 const checkContextOffset = (path: Path, given: Register, r: number): void => {
-  const { tnum } = given.scalar
   if (given.offset < 0) path.reject(`negative offset ctx ptr R${r} off=${given.offset} disallowed`)
   if (given.offset !== 0) path.reject(`dereference of modified ctx ptr R${r} off=${given.offset} disallowed`)
-  if (tnum.mask !== 0n || tnum.value !== 0n) {
-    path.reject(`variable ctx access var_off=(0x${tnum.value.toString(16)}; 0x${tnum.mask.toString(16)}) disallowed`)
+  if (!Scalar.isZero(given.scalar)) {
+    const { mask, value } = Scalar.exact(given.scalar)
+    path.reject(`variable ctx access var_off=(0x${value.toString(16)}; 0x${mask.toString(16)}) disallowed`)
   }
 }
 
@@ -171,7 +174,7 @@ const checkField = (path: Path, given: Register, r: number, kind: "spin_lock" | 
   if (attributes.btf === undefined) path.invalid(`map '${attributes.name}' has to have BTF in order to use ${name}`)
   const field = attributes.hidden.find((each) => each.kind === kind)
   if (field === undefined) path.invalid(`map '${attributes.name}' has no valid ${name}`)
-  const at = given.offset + Number(BigInt.asIntN(64, given.scalar.tnum.value))
+  const at = given.offset + Scalar.valueOf(given.scalar)
   if (at !== field!.offset) {
     path.invalid(`off ${at} doesn't point to 'struct ${name}' that is at ${field!.offset}`)
   }
@@ -216,7 +219,7 @@ const checkArgument = (path: Path, index: number, registers: ReadonlyArray<Regis
       if (given.kind === "anything") return
       if (!Scalar.isConstant(given.scalar)) path.invalid(`R${r} is not a known constant'`)
       path.precise(r)
-      call.constant = given.scalar.tnum.value
+      call.constant = Scalar.umax(given.scalar)
       return
     case "ringbufRecord":
       call.released = given.reference
@@ -254,20 +257,20 @@ const releasesDynptr: ReadonlySet<number> = new Set([
 const isPacketPointer = ({ kind }: Register): boolean => kind === "packet" || kind === "meta" || kind === "end"
 
 /** The key of 4 bytes that a pointer into the stack points to, if it is known (get_constant_map_key); Linux 6.15. */
-const constantKey = (path: Path, key: Register): bigint | undefined => {
+const constantKey = (path: Path, key: Register): number | undefined => {
   if (key.kind !== "stack" || !Scalar.isConstant(key.scalar)) return undefined
-  const at = STACK + key.offset + Number(BigInt.asIntN(64, key.scalar.tnum.value))
+  const at = STACK + key.offset + Scalar.valueOf(key.scalar)
   const slot = path.state.frames[key.frame]!.slots[slotIndex(at)]
   if (slot === undefined) return undefined
   const first = byteOfSlot(at)
   let zeros = 0
   for (let byte = first; byte < first + 4; byte++) if (typeAt(slot, byte) === bytes.ZERO) zeros++
-  if (zeros === 4) return 0n
+  if (zeros === 4) return 0
   // A spill of just these 4 bytes.
   const isWhole = first === 0 && [0, 1, 2, 3].every((byte) => typeAt(slot, byte) === bytes.SPILL) &&
     typeAt(slot, 4) !== bytes.SPILL
   if (!isWhole || slot.register.kind !== "scalar" || !Scalar.isConstant(slot.register.scalar)) return undefined
-  return slot.register.scalar.tnum.value
+  return Scalar.umax(slot.register.scalar)
 }
 
 const valueOf = (path: Path, map: SimulatedMap, before: ReadonlyArray<Register>): Register => {
@@ -277,7 +280,7 @@ const valueOf = (path: Path, map: SimulatedMap, before: ReadonlyArray<Register>)
   const holdsValues = map.elements !== undefined || map.storage !== undefined
   if (!holdsValues || type === "sockmap" || type === "sockhash" || type === "xskmap") return anything
   const index = type === "array" || type === "percpu_array" ? constantKey(path, before[2]!) : undefined
-  const isThere = index !== undefined && index < BigInt(attributes.maxEntries)
+  const isThere = index !== undefined && index < attributes.maxEntries
   return pointer("value", { map, nullable: !isThere, id: path.newId() })
 }
 
@@ -287,7 +290,7 @@ const result = (path: Path, call: Call, before: ReadonlyArray<Register>): Regist
   if (call.id === bpf_func_id.BPF_FUNC_tail_call) return none
   if (call.prototype.acquires) {
     const id = path.newId()
-    path.state.references.set(id, path.state.pc)
+    addReference(path.state, id, path.state.pc)
     return pointer("memory", { nullable: true, id, reference: id, size: SOCKET_SIZE, writable: false })
   }
   switch (call.prototype.helper.returns.kind) {
@@ -301,8 +304,8 @@ const result = (path: Path, call: Call, before: ReadonlyArray<Register>): Regist
     }
     case "ringbufRecordOrNull": {
       const id = path.newId()
-      path.state.references.set(id, path.state.pc)
-      return pointer("memory", { nullable: true, id, reference: id, size: Number(call.constant ?? 0n) })
+      addReference(path.state, id, path.state.pc)
+      return pointer("memory", { nullable: true, id, reference: id, size: call.constant ?? 0 })
     }
     case "dynptrDataOrNull": {
       if (call.dynptr === undefined) return anything
@@ -312,15 +315,15 @@ const result = (path: Path, call: Call, before: ReadonlyArray<Register>): Regist
         id: path.newId(),
         reference,
         dynptr: id,
-        size: Number(call.constant ?? 0n)
+        size: call.constant ?? 0
       })
     }
     case "integer": {
       const bounded = call.prototype.boundedBy
       if (bounded === undefined) return unknownNumber
       const size = before[bounded + 1]!
-      return size.kind === "scalar" && size.scalar.wide.umax < MOST_SIZE
-        ? number(Scalar.between(-MAX_ERRNO, size.scalar.wide.umax))
+      return size.kind === "scalar" && Scalar.umax(size.scalar) < MOST_SIZE
+        ? number(Scalar.between(-MAX_ERRNO, Scalar.umax(size.scalar)))
         : unknownNumber
     }
     default:
@@ -330,7 +333,7 @@ const result = (path: Path, call: Call, before: ReadonlyArray<Register>): Regist
 
 /** Gives a reference back: what held it is a number from then on. */
 export const release = (path: Path, reference: number): void => {
-  if (!path.state.references.delete(reference)) return
+  if (!dropReference(path.state, reference)) return
   replaceAll(path.state, (register) => register.reference === reference, () => unknownNumber)
 }
 
@@ -400,7 +403,7 @@ export const callHelper = (path: Path, id: number): void => {
   if (call.makes !== undefined) {
     const reserves = id === bpf_func_id.BPF_FUNC_ringbuf_reserve_dynptr
     const reference = reserves ? path.newId() : 0
-    if (reserves) state.references.set(reference, state.pc)
+    if (reserves) addReference(state, reference, state.pc)
     makeDynptr(path, call.makes.given, call.makes.r, reference)
   }
   registers[0] = result(path, call, before)
@@ -415,7 +418,7 @@ const disturb = ({ state }: Path): void => {
     for (const [at, slot] of frame.slots.entries()) {
       const type = typeAt(slot, 0)
       if (type === bytes.DYNPTR) continue
-      frame.slots[at] = { register: anything, types: allOf(bytes.SPILL) }
+      setSlot(frame, at, { register: anything, types: allOf(bytes.SPILL) })
     }
   }
 }

@@ -1,9 +1,12 @@
 // Conditional jumps: whether they are taken, and what is known after them.
 import { jumps } from "../../../isa/opcodes.ts"
 import * as Scalar from "./scalar.ts"
-import type * as Tnum from "./tnum.ts"
 
-type Bits = 32 | 64
+type Bits = Scalar.Bits
+
+const MOST = -1
+const HIGHEST = 0x7fffffff
+const LOWEST = -0x80000000
 
 /** The same question with its sides exchanged. */
 export const flipped = (operation: number): number => {
@@ -57,121 +60,241 @@ const opposite = (operation: number): number => {
   }
 }
 
-const bitsOf = (a: Scalar.Scalar, bits: Bits): Tnum.Tnum =>
-  bits === 64 ? a.tnum : { value: BigInt.asUintN(32, a.tnum.value), mask: BigInt.asUintN(32, a.tnum.mask) }
+// ---------------------------------------------------------------- whether one is taken
 
-/** True or false where the bounds tell, and `undefined` where both may be. */
+/** True if the known bits of both differ. */
+const differ = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean =>
+  ((a.valueLow ^ b.valueLow) & ~a.maskLow & ~b.maskLow) !== 0 ||
+  (bits === 64 && ((a.valueHigh ^ b.valueHigh) & ~a.maskHigh & ~b.maskHigh) !== 0)
+
+const areEqual = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean | undefined => {
+  if (Scalar.isConstantIn(a, bits) && Scalar.isConstantIn(b, bits)) {
+    return a.valueLow === b.valueLow && (bits === 32 || a.valueHigh === b.valueHigh)
+  }
+  const apart = isUnsignedBelow(b, a, bits) || isUnsignedBelow(a, b, bits) || isSignedBelow(b, a, bits) ||
+    isSignedBelow(a, b, bits) || differ(a, b, bits)
+  return apart ? false : undefined
+}
+
+/** True if all that `a` may be is below all that `b` may be. */
+const isUnsignedBelow = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean =>
+  bits === 64
+    ? Scalar.isBelowWide(a.umaxHigh, a.umaxLow, b.uminHigh, b.uminLow)
+    : Scalar.isBelow(a.lowUmax, b.lowUmin)
+const isSignedBelow = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean =>
+  bits === 64 ? Scalar.isLessWide(a.smaxHigh, a.smaxLow, b.sminHigh, b.sminLow) : a.lowSmax < b.lowSmin
+
+/** True if nothing that `a` may be is below anything that `b` may be. */
+const isNowhereBelow = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean =>
+  bits === 64
+    ? !Scalar.isBelowWide(a.uminHigh, a.uminLow, b.umaxHigh, b.umaxLow)
+    : !Scalar.isBelow(a.lowUmin, b.lowUmax)
+const isNowhereLess = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean =>
+  bits === 64 ? !Scalar.isLessWide(a.sminHigh, a.sminLow, b.smaxHigh, b.smaxLow) : a.lowSmin >= b.lowSmax
+
+const isBelow = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean | undefined =>
+  isUnsignedBelow(a, b, bits) ? true : isNowhereBelow(a, b, bits) ? false : undefined
+const isLess = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean | undefined =>
+  isSignedBelow(a, b, bits) ? true : isNowhereLess(a, b, bits) ? false : undefined
+const not = (answer: boolean | undefined): boolean | undefined => answer === undefined ? undefined : !answer
+
+const haveCommonBit = (a: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): boolean | undefined => {
+  const isWide = bits === 64
+  if ((a.valueLow & b.valueLow) !== 0 || (isWide && (a.valueHigh & b.valueHigh) !== 0)) return true
+  const mayLow = (a.valueLow | a.maskLow) & (b.valueLow | b.maskLow)
+  const mayHigh = isWide ? (a.valueHigh | a.maskHigh) & (b.valueHigh | b.maskHigh) : 0
+  return (mayLow | mayHigh) === 0 ? false : undefined
+}
+
+/** Whether a comparison holds, where the bounds tell, and `undefined` where both may be. */
 export const outcome = (operation: number, bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): boolean | undefined => {
-  const x = bits === 64 ? a.wide : a.low
-  const y = bits === 64 ? b.wide : b.low
-  const p = bitsOf(a, bits)
-  const q = bitsOf(b, bits)
   switch (operation) {
-    case jumps.BPF_JEQ: {
-      if (p.mask === 0n && q.mask === 0n) return p.value === q.value
-      const apart = x.umin > y.umax || x.umax < y.umin || x.smin > y.smax || x.smax < y.smin ||
-        ((p.value ^ q.value) & ~p.mask & ~q.mask) !== 0n
-      return apart ? false : undefined
-    }
-    case jumps.BPF_JNE: {
-      const equal = outcome(jumps.BPF_JEQ, bits, a, b)
-      return equal === undefined ? undefined : !equal
-    }
+    case jumps.BPF_JEQ:
+      return areEqual(a, b, bits)
+    case jumps.BPF_JNE:
+      return not(areEqual(a, b, bits))
     case jumps.BPF_JSET:
-      if ((p.value & q.value) !== 0n) return true
-      return ((p.value | p.mask) & (q.value | q.mask)) === 0n ? false : undefined
+      return haveCommonBit(a, b, bits)
     case jumps.BPF_JGT:
-      return x.umin > y.umax ? true : x.umax <= y.umin ? false : undefined
+      return isBelow(b, a, bits)
     case jumps.BPF_JGE:
-      return x.umin >= y.umax ? true : x.umax < y.umin ? false : undefined
+      return not(isBelow(a, b, bits))
     case jumps.BPF_JLT:
-      return x.umax < y.umin ? true : x.umin >= y.umax ? false : undefined
+      return isBelow(a, b, bits)
     case jumps.BPF_JLE:
-      return x.umax <= y.umin ? true : x.umin > y.umax ? false : undefined
+      return not(isBelow(b, a, bits))
     case jumps.BPF_JSGT:
-      return x.smin > y.smax ? true : x.smax <= y.smin ? false : undefined
+      return isLess(b, a, bits)
     case jumps.BPF_JSGE:
-      return x.smin >= y.smax ? true : x.smax < y.smin ? false : undefined
+      return not(isLess(a, b, bits))
     case jumps.BPF_JSLT:
-      return x.smax < y.smin ? true : x.smin >= y.smax ? false : undefined
+      return isLess(a, b, bits)
     default:
-      return x.smax <= y.smin ? true : x.smin > y.smax ? false : undefined
+      return not(isLess(b, a, bits))
   }
 }
 
-/** What is left of `a` where `a operation b` holds. */
-const where = (operation: number, bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
-  const y = bits === 64 ? b.wide : b.low
-  switch (operation) {
-    case jumps.BPF_JEQ: {
-      const { mask, value } = b.tnum
-      const tnum = bits === 64
-        ? b.tnum
-        : { value: BigInt.asUintN(32, value), mask: BigInt.asUintN(32, mask) | 0xffffffff00000000n }
-      return Scalar.narrowed(a, bits, y, tnum)
-    }
-    case jumps.BPF_JNE:
-      return without(bits, a, b)
-    case jumps.BPF_JGT:
-      return Scalar.narrowed(a, bits, { umin: y.umin + 1n })
-    case jumps.BPF_JGE:
-      return Scalar.narrowed(a, bits, { umin: y.umin })
-    case jumps.BPF_JLT:
-      return Scalar.narrowed(a, bits, { umax: y.umax - 1n })
-    case jumps.BPF_JLE:
-      return Scalar.narrowed(a, bits, { umax: y.umax })
-    case jumps.BPF_JSGT:
-      return Scalar.narrowed(a, bits, { smin: y.smin + 1n })
-    case jumps.BPF_JSGE:
-      return Scalar.narrowed(a, bits, { smin: y.smin })
-    case jumps.BPF_JSLT:
-      return Scalar.narrowed(a, bits, { smax: y.smax - 1n })
-    case jumps.BPF_JSLE:
-      return Scalar.narrowed(a, bits, { smax: y.smax })
-    case jumps.BPF_JSET:
-      return withBit(bits, a, b)
-    default:
-      return withoutBits(bits, a, b)
+// ---------------------------------------------------------------- what is known then
+
+/** One more and one less. Of the largest and the smallest there is none: no path leads there. */
+const highAfter = (high: number, low: number): number => low === MOST ? (high + 1) | 0 : high
+const highBefore = (high: number, low: number): number => low === 0 ? (high - 1) | 0 : high
+
+/** Bounds by the other's: `by` 0 for no more or less than it, 1 for one apart. */
+const raiseUnsigned = (s: Scalar.Scalar, b: Scalar.Scalar, bits: Bits, by: 0 | 1): void => {
+  if (bits === 32) {
+    if (by === 1 && b.lowUmin === MOST) return contradict(s)
+    return Scalar.raiseLowUmin(s, (b.lowUmin + by) | 0)
   }
+  if (by === 0) return Scalar.raiseUmin(s, b.uminHigh, b.uminLow)
+  if ((b.uminHigh & b.uminLow) === MOST) return contradict(s)
+  Scalar.raiseUmin(s, highAfter(b.uminHigh, b.uminLow), (b.uminLow + 1) | 0)
+}
+const lowerUnsigned = (s: Scalar.Scalar, b: Scalar.Scalar, bits: Bits, by: 0 | 1): void => {
+  if (bits === 32) {
+    if (by === 1 && b.lowUmax === 0) return contradict(s)
+    return Scalar.lowerLowUmax(s, (b.lowUmax - by) | 0)
+  }
+  if (by === 0) return Scalar.lowerUmax(s, b.umaxHigh, b.umaxLow)
+  if ((b.umaxHigh | b.umaxLow) === 0) return contradict(s)
+  Scalar.lowerUmax(s, highBefore(b.umaxHigh, b.umaxLow), (b.umaxLow - 1) | 0)
+}
+const raiseSigned = (s: Scalar.Scalar, b: Scalar.Scalar, bits: Bits, by: 0 | 1): void => {
+  if (bits === 32) {
+    if (by === 1 && b.lowSmin === HIGHEST) return contradict(s)
+    return Scalar.raiseLowSmin(s, (b.lowSmin + by) | 0)
+  }
+  if (by === 0) return Scalar.raiseSmin(s, b.sminHigh, b.sminLow)
+  if (b.sminHigh === HIGHEST && b.sminLow === MOST) return contradict(s)
+  Scalar.raiseSmin(s, highAfter(b.sminHigh, b.sminLow), (b.sminLow + 1) | 0)
+}
+const lowerSigned = (s: Scalar.Scalar, b: Scalar.Scalar, bits: Bits, by: 0 | 1): void => {
+  if (bits === 32) {
+    if (by === 1 && b.lowSmax === LOWEST) return contradict(s)
+    return Scalar.lowerLowSmax(s, (b.lowSmax - by) | 0)
+  }
+  if (by === 0) return Scalar.lowerSmax(s, b.smaxHigh, b.smaxLow)
+  if (b.smaxHigh === LOWEST && b.smaxLow === 0) return contradict(s)
+  Scalar.lowerSmax(s, highBefore(b.smaxHigh, b.smaxLow), (b.smaxLow - 1) | 0)
+}
+
+/** Nothing is left: bounds that say so are forgotten as they are settled. */
+const contradict = (s: Scalar.Scalar): void => {
+  s.uminHigh = s.uminLow = MOST
+  s.umaxHigh = s.umaxLow = 0
+}
+
+const equalTo = (s: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): void => {
+  raiseUnsigned(s, b, bits, 0)
+  lowerUnsigned(s, b, bits, 0)
+  raiseSigned(s, b, bits, 0)
+  lowerSigned(s, b, bits, 0)
+  s.maskLow &= b.maskLow
+  s.valueLow = (s.valueLow | b.valueLow) & ~s.maskLow
+  if (bits === 32) return
+  s.maskHigh &= b.maskHigh
+  s.valueHigh = (s.valueHigh | b.valueHigh) & ~s.maskHigh
 }
 
 /** Not that one number: it is taken off an end of the range. */
-const without = (bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
-  if (!Scalar.isConstantIn(b, bits)) return a
-  const x = bits === 64 ? a.wide : a.low
-  const { smin, umin } = bits === 64 ? b.wide : b.low
-  return Scalar.narrowed(a, bits, {
-    ...(x.umin === umin ? { umin: umin + 1n } : {}),
-    ...(x.umax === umin ? { umax: umin - 1n } : {}),
-    ...(x.smin === smin ? { smin: smin + 1n } : {}),
-    ...(x.smax === smin ? { smax: smin - 1n } : {})
-  })
+const without = (s: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): void => {
+  if (bits === 32) {
+    const isLeast = s.lowUmin === b.lowUmin
+    const isMost = s.lowUmax === b.lowUmin
+    const isSmallest = s.lowSmin === b.lowSmin
+    const isLargest = s.lowSmax === b.lowSmin
+    if (isLeast) raiseUnsigned(s, b, bits, 1)
+    if (isMost) lowerUnsigned(s, b, bits, 1)
+    if (isSmallest) raiseSigned(s, b, bits, 1)
+    if (isLargest) lowerSigned(s, b, bits, 1)
+    return
+  }
+  const isLeast = s.uminHigh === b.uminHigh && s.uminLow === b.uminLow
+  const isMost = s.umaxHigh === b.uminHigh && s.umaxLow === b.uminLow
+  const isSmallest = s.sminHigh === b.sminHigh && s.sminLow === b.sminLow
+  const isLargest = s.smaxHigh === b.sminHigh && s.smaxLow === b.sminLow
+  if (isLeast) raiseUnsigned(s, b, bits, 1)
+  if (isMost) lowerUnsigned(s, b, bits, 1)
+  if (isSmallest) raiseSigned(s, b, bits, 1)
+  if (isLargest) lowerSigned(s, b, bits, 1)
 }
 
-const isPowerOfTwo = (value: bigint): boolean => value !== 0n && (value & (value - 1n)) === 0n
+const isPowerOfTwo = (high: number, low: number): boolean =>
+  (high === 0 && low !== 0 && (low & (low - 1)) === 0) || (low === 0 && high !== 0 && (high & (high - 1)) === 0)
 
-const withBit = (bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
-  const bit = bitsOf(b, bits).value
-  if (!Scalar.isConstantIn(b, bits) || !isPowerOfTwo(bit)) return a
-  return Scalar.narrowed(a, 64, {}, { value: bit, mask: 0xffffffffffffffffn & ~bit })
+const withBit = (s: Scalar.Scalar, b: Scalar.Scalar, bits: Bits): void => {
+  const high = bits === 64 ? b.valueHigh : 0
+  if (!isPowerOfTwo(high, b.valueLow)) return
+  s.valueHigh |= high
+  s.valueLow |= b.valueLow
+  s.maskHigh &= ~high
+  s.maskLow &= ~b.valueLow
 }
 
 /** The opposite of `set`: none of these bits. The verifier forgets the bounds here. */
 const withoutBits = (bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
   if (!Scalar.isConstantIn(b, bits)) return a
-  const set = bitsOf(b, bits).value
-  return Scalar.ofTnum({ value: a.tnum.value & ~set, mask: a.tnum.mask & ~set })
+  const high = bits === 64 ? b.valueHigh : 0
+  return Scalar.ofBitPattern(
+    a.valueHigh & ~high,
+    a.valueLow & ~b.valueLow,
+    a.maskHigh & ~high,
+    a.maskLow & ~b.valueLow
+  )
 }
 
-/** What is known of both sides where the answer is `taken`. */
+/** What is left of `a` where `a operation b` holds. */
+const where = (operation: number, bits: Bits, a: Scalar.Scalar, b: Scalar.Scalar): Scalar.Scalar => {
+  // A number that is known is not known better; where it would be another, no path leads.
+  if (Scalar.isConstant(a)) return a
+  const takesConstant = operation === jumps.BPF_JNE || operation === jumps.BPF_JSET
+  if (takesConstant && !Scalar.isConstantIn(b, bits)) return a
+  const s = Scalar.copyOf(a)
+  switch (operation) {
+    case jumps.BPF_JEQ:
+      equalTo(s, b, bits)
+      break
+    case jumps.BPF_JNE:
+      without(s, b, bits)
+      break
+    case jumps.BPF_JGT:
+      raiseUnsigned(s, b, bits, 1)
+      break
+    case jumps.BPF_JGE:
+      raiseUnsigned(s, b, bits, 0)
+      break
+    case jumps.BPF_JLT:
+      lowerUnsigned(s, b, bits, 1)
+      break
+    case jumps.BPF_JLE:
+      lowerUnsigned(s, b, bits, 0)
+      break
+    case jumps.BPF_JSGT:
+      raiseSigned(s, b, bits, 1)
+      break
+    case jumps.BPF_JSGE:
+      raiseSigned(s, b, bits, 0)
+      break
+    case jumps.BPF_JSLT:
+      lowerSigned(s, b, bits, 1)
+      break
+    case jumps.BPF_JSLE:
+      lowerSigned(s, b, bits, 0)
+      break
+    default:
+      withBit(s, b, bits)
+  }
+  return Scalar.settle(s)
+}
+
+/** What is known of `a` where `a operation b` is `taken`; of `b` it is the same of the flipped question. */
 export const refined = (
   operation: number,
   bits: Bits,
   a: Scalar.Scalar,
   b: Scalar.Scalar,
   taken: boolean
-): readonly [Scalar.Scalar, Scalar.Scalar] => {
+): Scalar.Scalar => {
   const holds = taken ? operation : opposite(operation)
-  if (holds === 0) return [withoutBits(bits, a, b), withoutBits(bits, b, a)]
-  return [where(holds, bits, a, b), where(flipped(holds), bits, b, a)]
+  return holds === 0 ? withoutBits(bits, a, b) : where(holds, bits, a, b)
 }

@@ -16,16 +16,18 @@ import {
   pointer,
   type Register,
   replaceAll,
+  setSlot,
   slotIndex,
   spilledSize,
   STACK,
   type StackSlot,
   typeAt,
-  unknownNumber
+  unknownNumber,
+  withTypes
 } from "./state.ts"
 
 /** BPF_MAX_VAR_OFF */
-const MOST_OFFSET = 2n ** 29n
+const MOST_OFFSET = 2 ** 29
 
 /** What an access is to: `argument` for a helper's. */
 export interface Access {
@@ -52,24 +54,24 @@ const checkBounds = (
 ): void => {
   const { register, size } = access
   const offset = pointed.offset + access.offset
-  const { smin, umax } = pointed.scalar.wide
+  const smin = Scalar.smin(pointed.scalar)
+  const umax = Scalar.umax(pointed.scalar)
   const r = `R${register}`
-  if (BigInt(offset) + smin < 0n) {
-    if (smin < 0n) {
+  if (offset + smin < 0) {
+    if (smin < 0) {
       path.reject(`${r} min value is negative, either use unsigned index or do a if (index >=0) check.`)
     }
     path.reject(what(offset), `${r} min value is outside of the allowed memory range`)
   }
-  const isOutside = (at: bigint): boolean =>
-    at < 0n || at + BigInt(size) > BigInt(length) || (size === 0 && at > BigInt(length))
-  if (isOutside(BigInt(offset) + smin)) {
-    path.reject(what(offset + Number(smin)), `${r} min value is outside of the allowed memory range`)
+  const isOutside = (at: number): boolean => at < 0 || at + size > length
+  if (isOutside(offset + smin)) {
+    path.reject(what(offset + smin), `${r} min value is outside of the allowed memory range`)
   }
   if (umax >= MOST_OFFSET) {
     path.reject(`${r} unbounded memory access, make sure to bounds check any such access`)
   }
-  if (isOutside(BigInt(offset) + umax)) {
-    path.reject(what(offset + Number(umax)), `${r} max value is outside of the allowed memory range`)
+  if (isOutside(offset + umax)) {
+    path.reject(what(offset + umax), `${r} max value is outside of the allowed memory range`)
   }
 }
 
@@ -91,7 +93,7 @@ export const BEYOND_END = -2
 
 const checkPacket = (path: Path, pointed: Register, access: Access): void => {
   const offset = pointed.offset + access.offset
-  if (pointed.scalar.wide.smin < 0n) {
+  if (Scalar.smin(pointed.scalar) < 0) {
     path.reject(`R${access.register} min value is negative, either use unsigned index or do a if (index >=0) check.`)
   }
   if (pointed.range < 0) path.invalid(`R${access.register} offset is outside of the packet`)
@@ -107,17 +109,18 @@ const checkPacket = (path: Path, pointed: Register, access: Access): void => {
 /** The range of the stack that an access may touch, from the bottom of its frame (check_stack_access_within_bounds). */
 const stackRange = (path: Path, pointed: Register, access: Access): readonly [from: number, to: number] => {
   const kind = access.write ? "write to" : "read from"
-  const { smax, smin } = pointed.scalar.wide
+  const smin = Scalar.smin(pointed.scalar)
+  const smax = Scalar.smax(pointed.scalar)
   const offset = pointed.offset + access.offset
   const r = `R${access.register}`
   const isFixed = Scalar.isConstant(pointed.scalar)
   if (!isFixed && (smin <= -MOST_OFFSET || smax >= MOST_OFFSET)) {
     path.reject(`invalid unbounded variable-offset ${kind} stack ${r}`)
   }
-  const from = STACK + offset + Number(smin)
-  const to = STACK + offset + Number(smax) + access.size
+  const from = STACK + offset + smin
+  const to = STACK + offset + smax + access.size
   const why = isFixed
-    ? `invalid ${kind} stack ${r} off=${offset + Number(smin)} size=${access.size}`
+    ? `invalid ${kind} stack ${r} off=${offset + smin} size=${access.size}`
     : `invalid variable-offset ${kind} stack ${r} off=${offset} size=${access.size}`
   if (from < 0 || from >= STACK) path.reject(why)
   if (to > STACK) path.invalid(why)
@@ -129,32 +132,20 @@ const narrowed = (scalar: Scalar.Scalar, size: number): Scalar.Scalar => {
   if (size === 8) return scalar
   if (size === 4) return Scalar.zeroExtended(scalar)
   const bits = Scalar.ofBits(size * 8)
-  if (Scalar.isConstant(scalar)) return Scalar.constant(BigInt.asUintN(size * 8, scalar.tnum.value))
-  return scalar.wide.umax <= bits.wide.umax ? scalar : bits
+  if (Scalar.isConstant(scalar)) return Scalar.small(scalar.valueLow & bits.umaxLow)
+  return Scalar.umax(scalar) <= Scalar.umax(bits) ? scalar : bits
 }
 
-const zero = number(Scalar.constant(0n))
-const isZero = ({ kind, scalar }: Register): boolean =>
-  kind === "scalar" && Scalar.isConstant(scalar) && scalar.tnum.value === 0n
+const zero = number(Scalar.small(0))
+const isZero = ({ kind, scalar }: Register): boolean => kind === "scalar" && Scalar.isZero(scalar)
 
 /** Whether a scalar has no bits above its low `size` bytes. */
-const fits = ({ scalar }: Register, size: number): boolean => size === 8 || scalar.wide.umax < 1n << BigInt(size * 8)
-
-const withTypes = (slot: StackSlot, from: number, size: number, type: number): StackSlot => {
-  let types = slot.types
-  for (let byte = from; byte < from + size; byte++) types = (types & ~(15 << (byte * 4))) | (type << (byte * 4))
-  return { register: slot.register, types: types >>> 0 }
-}
+const fits = ({ scalar }: Register, size: number): boolean => size === 8 || Scalar.umax(scalar) < 2 ** (size * 8)
 
 /** A slot of which a part is overwritten: what was spilled there is no register any more (scrub_spilled_slot). */
 const scrubbed = (slot: StackSlot): StackSlot => {
   if (slot === emptySlot) return slot
-  let types = 0
-  for (let byte = 0; byte < 8; byte++) {
-    const type = typeAt(slot, byte)
-    types |= (type === bytes.SPILL ? bytes.NUMBER : type) << (byte * 4)
-  }
-  return { register: none, types: types >>> 0 }
+  return { register: none, types: withTypes(slot, 0, spilledSize(slot), bytes.NUMBER).types }
 }
 
 /** A dynptr goes when a byte of it is overwritten; one that must be given back may not go (destroy_if_dynptr_stack_slot). */
@@ -163,7 +154,7 @@ const destroyDynptr = (path: Path, frame: Frame, at: number): void => {
   if (typeAt(slot, 0) !== bytes.DYNPTR) return
   if (slot.register.reference !== 0) path.invalid("cannot overwrite referenced dynptr")
   for (const [index, other] of frame.slots.entries()) {
-    if (typeAt(other, 0) === bytes.DYNPTR && other.register.id === slot.register.id) frame.slots[index] = emptySlot
+    if (typeAt(other, 0) === bytes.DYNPTR && other.register.id === slot.register.id) setSlot(frame, index, emptySlot)
   }
   // What the dynptr gave access to is no memory of its any more.
   replaceAll(
@@ -186,7 +177,7 @@ const loadStack = (path: Path, pointed: Register, access: Access, from: number):
   const { size } = access
   const slot = frame.slots[slotIndex(from)]!
   const first = byteOfSlot(from)
-  if ((slot.types & 15) === bytes.SPILL) {
+  if (typeAt(slot, 0) === bytes.SPILL) {
     const spilled = spilledSize(slot)
     const { register } = slot
     if (size === 8 && spilled === 8) return register
@@ -239,16 +230,16 @@ const storeStack = (path: Path, pointed: Register, access: Access, from: number,
   const first = byteOfSlot(from)
   if (value.kind === "scalar" && first === 0 && access.unknown !== true) {
     const stored = fits(value, size) ? value : number(narrowed(value.scalar, size))
-    frame.slots[at] = spilled(path, stored, old, size)
+    setSlot(frame, at, spilled(path, stored, old, size))
   } else if (value.kind !== "scalar" && value.kind !== "none" && !(value.kind === "anything" && size !== 8)) {
     if (size !== 8) path.reject("invalid size of register spill")
     if (value.kind === "stack" && pointed.frame !== path.state.frames.length - 1) {
       path.invalid("cannot spill pointers to stack into stack frame of the caller")
     }
-    frame.slots[at] = { register: value, types: allOf(bytes.SPILL) }
+    setSlot(frame, at, { register: value, types: allOf(bytes.SPILL) })
   } else {
     const type = isZero(value) && access.unknown !== true ? bytes.ZERO : bytes.NUMBER
-    frame.slots[at] = withTypes(scrubbed(old), first, size, type)
+    setSlot(frame, at, withTypes(scrubbed(old), first, size, type))
   }
 }
 
@@ -269,9 +260,8 @@ const storeSomewhere = (path: Path, frame: Frame, from: number, to: number, valu
     if (writesZero && type === bytes.SPILL && isZero(slot.register)) continue
     const kept = writesZero && type === bytes.ZERO ? bytes.ZERO : bytes.NUMBER
     const next = withTypes(slot, byteOfSlot(at), 1, kept)
-    frame.slots[slotIndex(at)] = typeAt(next, 0) === bytes.SPILL || typeAt(slot, 0) === bytes.SPILL
-      ? { ...next, register: none }
-      : next
+    const hadSpill = typeAt(next, 0) === bytes.SPILL || typeAt(slot, 0) === bytes.SPILL
+    setSlot(frame, slotIndex(at), hadSpill ? { ...next, register: none } : next)
   }
 }
 
@@ -280,7 +270,7 @@ const loadSomewhere = (path: Path, frame: Frame, access: Access, from: number, t
   checkWritten(path, frame, access, from, to)
   for (let at = from; at < to; at++) {
     const slot = frame.slots[slotIndex(at)]!
-    if ((slot.types & 15) === bytes.SPILL && slot.register.kind === "anything") return anything
+    if (typeAt(slot, 0) === bytes.SPILL && slot.register.kind === "anything") return anything
     if (typeAt(slot, byteOfSlot(at)) !== bytes.ZERO) return unknownOf(access.size)
   }
   return zero
@@ -294,29 +284,26 @@ const passStack = (path: Path, frame: Frame, access: Access, from: number, to: n
   if (!access.write) return checkWritten(path, frame, access, from, to)
   for (let at = from; at < to; at++) {
     const slot = frame.slots[slotIndex(at)]!
-    frame.slots[slotIndex(at)] = withTypes(
-      typeAt(slot, byteOfSlot(at)) === bytes.SPILL ? scrubbed(slot) : slot,
-      byteOfSlot(at),
-      1,
-      bytes.NUMBER
-    )
+    const left = typeAt(slot, byteOfSlot(at)) === bytes.SPILL ? scrubbed(slot) : slot
+    setSlot(frame, slotIndex(at), withTypes(left, byteOfSlot(at), 1, bytes.NUMBER))
   }
 }
+
+const mayBeMisaligned = ({ scalar }: Register, offset: number, size: number): boolean =>
+  (((scalar.valueLow + offset) | scalar.maskLow) & (size - 1)) !== 0
 
 /** Memory that may be accessed at any address, but by an atomic operation. */
 const checkAligned = (path: Path, pointed: Register, access: Access): void => {
   if (access.strict !== true || pointed.kind === "anything" || pointed.kind === "stack") return
   const offset = pointed.offset + access.offset
-  const unsure = BigInt.asUintN(64, pointed.scalar.tnum.value + BigInt(offset)) | pointed.scalar.tnum.mask
-  if ((unsure & BigInt(access.size - 1)) !== 0n) {
+  if (mayBeMisaligned(pointed, offset, access.size)) {
     path.reject(`misaligned value access off ${offset}+0 size ${access.size}`)
   }
 }
 
 const misaligned = (path: Path, pointed: Register, access: Access): void => {
   const offset = pointed.offset + access.offset
-  const unsure = BigInt.asUintN(64, pointed.scalar.tnum.value + BigInt(offset)) | pointed.scalar.tnum.mask
-  if ((unsure & BigInt(access.size - 1)) !== 0n) {
+  if (mayBeMisaligned(pointed, offset, access.size)) {
     path.reject(`misaligned stack access off ${offset}+0 size ${access.size}`)
   }
 }
@@ -324,17 +311,17 @@ const misaligned = (path: Path, pointed: Register, access: Access): void => {
 const checkContext = (path: Path, pointed: Register, access: Access): Register => {
   const offset = pointed.offset + access.offset
   if (pointed.offset !== 0) {
-    const syscallLike = contextAccess(path.type, offset, access.size, access.write) === "anything"
+    const syscallLike = contextAccess(path, offset, access.size, access.write) === "anything"
     if (!syscallLike) {
       path.reject(`dereference of modified ctx ptr R${access.register} off=${pointed.offset} disallowed`)
     }
   }
-  const { tnum } = pointed.scalar
-  if (tnum.mask !== 0n) {
-    if (contextAccess(path.type, 0xfff0, 1, true) === "anything") return anything // a type whose context is plain memory
-    path.reject(`variable ctx access var_off=(0x${tnum.value.toString(16)}; 0x${tnum.mask.toString(16)}) disallowed`)
+  if (!Scalar.isConstant(pointed.scalar)) {
+    if (contextAccess(path, 0xfff0, 1, true) === "anything") return anything // a type whose context is plain memory
+    const { mask, value } = Scalar.exact(pointed.scalar)
+    path.reject(`variable ctx access var_off=(0x${value.toString(16)}; 0x${mask.toString(16)}) disallowed`)
   }
-  const kind = contextAccess(path.type, offset, access.size, access.write)
+  const kind = contextAccess(path, offset, access.size, access.write)
   const isPacket = kind === "packet" || kind === "meta" || kind === "end"
   if (kind === undefined || (isPacket && access.signed === true)) {
     path.reject(`invalid bpf_context access off=${offset} size=${access.size}`)

@@ -3,6 +3,7 @@ import type { Code } from "../interpreter/code.ts"
 import type { SimulatedMap } from "../maps.ts"
 import type { Callees } from "./callees.ts"
 import type { State } from "./state.ts"
+import type { Trail } from "./trail.ts"
 
 /** A rejection: the log that the kernel would write, whose last line is the reason. */
 export interface Rejection {
@@ -57,6 +58,7 @@ export class Rejected extends Error {
 
 export interface Path {
   readonly code: Code
+  readonly subject: Subject
   readonly type: number
   readonly attachType: number
   readonly rules: Rules
@@ -65,6 +67,7 @@ export interface Path {
   /** The number in a register of the running function decided: states that differ in it are not alike. */
   readonly precise: (register: number) => void
   state: State
+  readonly trail: Trail
   /** Up to where the context is read. */
   contextSize: number
   readonly newId: () => number
@@ -74,4 +77,5 @@ export interface Path {
   readonly reject: (...lines: ReadonlyArray<string>) => never
   /** Rejects it with EINVAL: it makes no sense. */
   readonly invalid: (...lines: ReadonlyArray<string>) => never
+  readonly refuse: (errno: Errno, lines: ReadonlyArray<string>) => never
 }

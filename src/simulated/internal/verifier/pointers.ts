@@ -2,6 +2,7 @@
 import { alu, classes, fields } from "../../../isa/opcodes.ts"
 import type { Path } from "./path.ts"
 import * as Scalar from "./scalar.ts"
+import * as Arithmetic from "./scalarArithmetic.ts"
 import { anything, isPointer, nameOf, number, type Register, unknownNumber } from "./state.ts"
 
 const symbols: { readonly [operation: number]: string } = {
@@ -21,19 +22,18 @@ const MOST_OFFSET = 2 ** 29
 
 /** What makes an offset, or a pointer with it, too far (check_reg_sane_offset). */
 const checkOffset = (path: Path, pointer: Register, scalar: Scalar.Scalar, offset: number): void => {
-  const { smin } = scalar.wide
-  const value = BigInt.asIntN(64, scalar.tnum.value)
-  if (Scalar.isConstant(scalar) && (value >= MOST_OFFSET || value <= -MOST_OFFSET)) {
-    path.invalid(`math between ${nameOf(pointer)} pointer and ${value} is not allowed`)
+  const smin = Scalar.smin(scalar)
+  if (Scalar.isConstant(scalar) && (smin >= MOST_OFFSET || smin <= -MOST_OFFSET)) {
+    path.invalid(`math between ${nameOf(pointer)} pointer and ${Scalar.exact(scalar).smin} is not allowed`)
   }
   if (offset >= MOST_OFFSET || offset <= -MOST_OFFSET) {
     path.invalid(`${nameOf(pointer)} pointer offset ${offset} is not allowed`)
   }
-  if (smin === -(2n ** 63n)) {
+  if (smin === -(2 ** 63)) {
     path.invalid(`math between ${nameOf(pointer)} pointer and register with unbounded min value is not allowed`)
   }
   if (smin >= MOST_OFFSET || smin <= -MOST_OFFSET) {
-    path.invalid(`value ${smin} makes ${nameOf(pointer)} pointer be out of bounds`)
+    path.invalid(`value ${Scalar.exact(scalar).smin} makes ${nameOf(pointer)} pointer be out of bounds`)
   }
 }
 
@@ -51,8 +51,8 @@ const moved = (path: Path, pc: number, pointer: Register, by: Register, reversed
     path.reject(`R${r} pointer arithmetic on ${nameOf(pointer)} prohibited, null-check it first`)
   }
   const known = Scalar.isConstant(by.scalar)
-  const constant = BigInt.asIntN(64, by.scalar.tnum.value)
-  const isNothing = known && constant === 0n && operation === alu.BPF_ADD
+  const constant = Scalar.valueOf(by.scalar)
+  const isNothing = known && constant === 0 && operation === alu.BPF_ADD
   if (pointer.kind === "end" || (pointer.kind === "map" && !isNothing)) {
     path.reject(`R${r} pointer arithmetic on ${nameOf(pointer)} prohibited`)
   }
@@ -70,14 +70,14 @@ const moved = (path: Path, pc: number, pointer: Register, by: Register, reversed
   if (subtracts && reversed) path.reject(`R${r} tried to subtract pointer from scalar`)
   if (subtracts && pointer.kind === "stack") path.reject(`R${r} subtraction from stack pointer prohibited`)
   if (known) {
-    const offset = pointer.offset + Number(subtracts ? -constant : constant)
+    const offset = pointer.offset + (subtracts ? -constant : constant)
     checkOffset(path, pointer, pointer.scalar, offset)
     return { ...pointer, offset }
   }
-  const scalar = Scalar.arithmetic(operation, 64, pointer.scalar, by.scalar)
+  const scalar = Arithmetic.arithmetic(operation, 64, pointer.scalar, by.scalar)
   const isPacket = pointer.kind === "packet" || pointer.kind === "meta"
   // What was known of the packet from here on is known no more, but by going back.
-  const keepsRange = subtracts && by.scalar.wide.smin >= 0n
+  const keepsRange = subtracts && Scalar.smin(by.scalar) >= 0
   const out = { ...pointer, scalar, ...(isPacket ? { id: path.newId(), range: keepsRange ? pointer.range : 0 } : {}) }
   checkOffset(path, out, scalar, out.offset)
   return out
@@ -107,14 +107,14 @@ const moving = (path: Path, pc: number, value: Register): Register => {
   const wide = (opcode & fields.CLASS) === classes.BPF_ALU64
   const offset = code.offsets[pc]!
   if ((opcode & fields.SOURCE) === 0) {
-    const constant = BigInt(code.immediates[pc]!)
-    return number(Scalar.constant(wide ? constant : BigInt.asUintN(32, constant)))
+    const immediate = code.immediates[pc]!
+    return number(wide ? Scalar.small(immediate) : Scalar.constantOf(0, immediate))
   }
   if (offset === 1) return anything // between address spaces
   if (value.kind === "anything") return anything
   if (offset > 1) {
     if (value.kind !== "scalar") return wide ? unknownNumber : number(Scalar.ofBits(32))
-    const keeps = value.scalar.wide.umax < 1n << BigInt(offset - 1)
+    const keeps = Scalar.umax(value.scalar) < 2 ** (offset - 1)
     if (keeps && wide) return shared(path, code.src[pc]!, value)
     const extended = Scalar.signExtended(value.scalar, offset)
     return number(wide ? extended : Scalar.zeroExtended(extended))
@@ -123,7 +123,7 @@ const moving = (path: Path, pc: number, value: Register): Register => {
     return value.kind === "scalar" ? shared(path, code.src[pc]!, value) : value
   }
   if (value.kind !== "scalar") return number(Scalar.ofBits(32))
-  return value.scalar.wide.umax <= 0xffffffffn
+  return Scalar.umax(value.scalar) <= 0xffffffff
     ? shared(path, code.src[pc]!, value)
     : number(Scalar.zeroExtended(value.scalar))
 }
@@ -147,7 +147,7 @@ export const arithmetic = (path: Path, pc: number): Register => {
   const a = registers[code.dst[pc]!]!
   const b = (opcode & fields.SOURCE) !== 0
     ? registers[code.src[pc]!]!
-    : number(Scalar.constant(BigInt(code.immediates[pc]!)))
+    : number(Scalar.small(code.immediates[pc]!))
   if (operation === alu.BPF_MOV) return moving(path, pc, b)
   if (operation === alu.BPF_END) {
     return number(swapped(a, code.immediates[pc]!, bits === 64 || (opcode & fields.SOURCE) !== 0))
@@ -155,13 +155,13 @@ export const arithmetic = (path: Path, pc: number): Register => {
   if (operation === alu.BPF_NEG) {
     if (a.kind === "anything") return a
     if (a.kind !== "scalar") return unknownNumber
-    return number(Scalar.arithmetic(alu.BPF_SUB, bits, Scalar.constant(0n), a.scalar))
+    return number(Arithmetic.arithmetic(alu.BPF_SUB, bits, Scalar.small(0), a.scalar))
   }
   if (a.kind !== "scalar" || b.kind !== "scalar") return onPointers(path, pc, a, b)
   if (operation === alu.BPF_DIV || operation === alu.BPF_MOD) {
     return divided(path, code.offsets[pc] === 1, operation, bits, a, b)
   }
-  const out = Scalar.arithmetic(operation, bits, a.scalar, b.scalar)
+  const out = Arithmetic.arithmetic(operation, bits, a.scalar, b.scalar)
   return operation === alu.BPF_ADD && bits === 64 ? added(a, b, out) : number(out)
 }
 
@@ -169,23 +169,23 @@ export const arithmetic = (path: Path, pc: number): Register => {
 const divided = (path: Path, signed: boolean, operation: number, bits: 32 | 64, a: Register, b: Register): Register => {
   if (!path.rules.tracksDivision) return unknownNumber
   if (signed) return bits === 64 ? unknownNumber : number(Scalar.ofBits(32))
-  return number(Scalar.arithmetic(operation, bits, a.scalar, b.scalar))
+  return number(Arithmetic.arithmetic(operation, bits, a.scalar, b.scalar))
 }
 
 /** A number that has a known distance from others of its id keeps it, once. */
 const added = (a: Register, b: Register, out: Scalar.Scalar): Register => {
-  const by = b.scalar.tnum.value
-  if (a.id === 0 || a.shifted || a === b || !Scalar.isConstant(b.scalar) || by > 0x7fffffffn) return number(out)
-  return { ...number(out, a.id), shifted: true, offset: Number(by) }
+  const by = Scalar.umax(b.scalar)
+  if (a.id === 0 || a.shifted || a === b || !Scalar.isConstant(b.scalar) || by > 0x7fffffff) return number(out)
+  return { ...number(out, a.id), shifted: true, offset: by }
 }
 
 const swapped = (a: Register, width: number, swaps: boolean): Scalar.Scalar => {
   if (a.kind !== "scalar" || (swaps && !Scalar.isConstant(a.scalar))) return Scalar.ofBits(width)
   if (!swaps) {
     if (width === 64) return a.scalar
-    return Scalar.arithmetic(alu.BPF_AND, 64, a.scalar, Scalar.constant((1n << BigInt(width)) - 1n))
+    return Arithmetic.arithmetic(alu.BPF_AND, 64, a.scalar, Scalar.constant((1n << BigInt(width)) - 1n))
   }
   const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64LE(BigInt.asUintN(width, a.scalar.tnum.value))
+  bytes.writeBigUInt64LE(BigInt.asUintN(width, Scalar.exact(a.scalar).value))
   return Scalar.constant(BigInt(`0x${bytes.subarray(0, width / 8).toString("hex")}`))
 }

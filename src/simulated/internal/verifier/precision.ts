@@ -2,18 +2,7 @@
 // is followed back through the instructions that made it, and marked in each state that is kept for comparison.
 import { alu, atomics, CALL, calls, classes, EXIT, fields, modes, WIDE_LOAD } from "../../../isa/opcodes.ts"
 import { type Code, isGoto, isJump } from "../interpreter/code.ts"
-
-/** An instruction of a path, with those before it. */
-export interface Step {
-  readonly pc: number
-  /** The frame that it ran in. */
-  readonly frame: number
-  /** The slot of a stack that it stored a register into or loaded one from, counted through all frames; or -1. */
-  slot: number
-  /** After a comparison, the registers that hold the same number as one of its operands. */
-  linked: number
-  readonly before: Step | undefined
-}
+import type { Trail } from "./trail.ts"
 
 /** Registers and slots that decide, by frame. */
 export interface Deciding {
@@ -32,8 +21,10 @@ const ARGUMENTS = 0b111110
 const CALLER_SAVED = 0b111111
 
 /** What decides before a step, given what decides after it. */
-export const stepBack = (code: Code, step: Step, deciding: Deciding): void => {
-  const { frame, pc, slot } = step
+export const stepBack = (code: Code, trail: Trail, step: number, deciding: Deciding): void => {
+  const pc = trail.pc(step)
+  const frame = trail.frame(step)
+  const slot = trail.slot(step)
   const { registers, slots } = deciding
   const opcode = code.opcodes[pc]!
   const operation = opcode & fields.OPERATION
@@ -87,6 +78,6 @@ export const stepBack = (code: Code, step: Step, deciding: Deciding): void => {
       }
       if (!isJump(opcode) || isGoto(opcode)) return
       if (fromRegister && (own & (dst | src)) !== 0) registers[frame] = own | dst | src
-      if ((registers[frame]! & step.linked) !== 0) registers[frame] = registers[frame]! | step.linked
+      if ((registers[frame]! & trail.linked(step)) !== 0) registers[frame] = registers[frame]! | trail.linked(step)
   }
 }

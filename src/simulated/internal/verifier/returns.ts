@@ -2,6 +2,7 @@
 import { bpf_attach_type } from "../../../abi/generated/enums.ts"
 import { programTypes } from "../../../abi/names.ts"
 import type { Path } from "./path.ts"
+import * as Scalar from "./scalar.ts"
 import type { Register } from "./state.ts"
 
 const a = bpf_attach_type
@@ -29,17 +30,17 @@ const MUST_BE_ONE: ReadonlySet<number> = new Set([
 ])
 
 /** The smallest and the largest result, or `undefined` where any will do. */
-const allowed = (type: number, attachType: number): readonly [bigint, bigint] | undefined => {
-  if (BOOLEAN_TYPES.has(type)) return [0n, 1n]
+const allowed = (type: number, attachType: number): readonly [number, number] | undefined => {
+  if (BOOLEAN_TYPES.has(type)) return [0, 1]
   switch (type) {
     case programTypes.cgroup_skb:
-      return attachType === a.BPF_CGROUP_INET_EGRESS ? [0n, 3n] : [0n, 1n]
+      return attachType === a.BPF_CGROUP_INET_EGRESS ? [0, 3] : [0, 1]
     case programTypes.cgroup_sock_addr:
-      if (MUST_BE_ONE.has(attachType)) return [1n, 1n]
-      return attachType === a.BPF_CGROUP_INET4_BIND || attachType === a.BPF_CGROUP_INET6_BIND ? [0n, 3n] : [0n, 1n]
+      if (MUST_BE_ONE.has(attachType)) return [1, 1]
+      return attachType === a.BPF_CGROUP_INET4_BIND || attachType === a.BPF_CGROUP_INET6_BIND ? [0, 3] : [0, 1]
     case programTypes.tracing:
-      if (attachType === a.BPF_TRACE_FENTRY || attachType === a.BPF_TRACE_FEXIT) return [0n, 0n]
-      return attachType === a.BPF_TRACE_ITER ? [0n, 1n] : undefined
+      if (attachType === a.BPF_TRACE_FENTRY || attachType === a.BPF_TRACE_FEXIT) return [0, 0]
+      return attachType === a.BPF_TRACE_ITER ? [0, 1] : undefined
     default:
       return undefined
   }
@@ -51,9 +52,9 @@ export const checkReturn = (path: Path, returned: Register): void => {
   if (range === undefined || returned.kind === "anything") return
   if (returned.kind !== "scalar") path.invalid("At program exit the register R0 is not a known value")
   path.precise(0)
-  const { smax, smin } = returned.scalar.wide
   const [least, most] = range
-  if (smin >= least && smax <= most) return
+  if (Scalar.smin(returned.scalar) >= least && Scalar.smax(returned.scalar) <= most) return
+  const { smax, smin } = Scalar.exact(returned.scalar)
   const unknown = smin === -(2n ** 63n) && smax === 2n ** 63n - 1n
   const has = unknown ? "has unknown scalar value" : `has smin=${smin} smax=${smax}`
   path.invalid(`At program exit the register R0 ${has} should have been in [${least}, ${most}]`)

@@ -1,406 +1,389 @@
-// What is known of a number in a register: its bits, and its bounds read as signed and unsigned, in 64 bits and in the low
-// 32. The rules are those of kernel/bpf/verifier.c, so that what it can prove is proved here too.
-import { alu } from "../../../isa/opcodes.ts"
-import * as Tnum from "./tnum.ts"
+// What is known of a number in a register: its bits ("tristate numbers", kernel/bpf/tnum.c), and its bounds read as signed
+// and unsigned, in 64 bits and in the low 32. The rules are those of kernel/bpf/verifier.c, so that what it can prove is
+// proved here too.
+//
+// Numbers of 64 bits stand as two halves of 32 signed bits each: V8 keeps those in the object itself, where each BigInt
+// would be an object of its own. A path of a million instructions makes some million of these.
 
-/** Bounds of a reading of so many bits. */
-interface Bounds {
-  smin: bigint
-  smax: bigint
-  umin: bigint
-  umax: bigint
+const LOWEST = -0x80000000
+const HIGHEST = 0x7fffffff
+const TWO_32 = 2 ** 32
+
+/** All numbers are written once, by what makes it; afterwards it does not change. */
+export class Scalar {
+  /** The bits that are known to be set, and those that are not known. */
+  valueHigh = 0
+  valueLow = 0
+  maskHigh = -1
+  maskLow = -1
+  uminHigh = 0
+  uminLow = 0
+  umaxHigh = -1
+  umaxLow = -1
+  sminHigh = LOWEST
+  sminLow = 0
+  smaxHigh = HIGHEST
+  smaxLow = -1
+  /** Bounds of the low half. */
+  lowUmin = 0
+  lowUmax = -1
+  lowSmin = LOWEST
+  lowSmax = HIGHEST
 }
 
-export interface Scalar {
-  readonly tnum: Tnum.Tnum
-  readonly wide: Readonly<Bounds>
-  readonly low: Readonly<Bounds>
+export type Bits = 32 | 64
+
+export const unknown: Scalar = new Scalar()
+
+/** A number that is known, by its halves. */
+export const constantOf = (high: number, low: number): Scalar => {
+  const out = new Scalar()
+  out.valueHigh =
+    out.uminHigh =
+    out.umaxHigh =
+    out.sminHigh =
+    out.smaxHigh =
+      high
+  out.valueLow =
+    out.uminLow =
+    out.umaxLow =
+    out.sminLow =
+    out.smaxLow =
+      low
+  out.lowUmin =
+    out.lowUmax =
+    out.lowSmin =
+    out.lowSmax =
+      low
+  out.maskHigh = out.maskLow = 0
+  return out
 }
 
-type Bits = 32 | 64
+export const constant = (value: bigint): Scalar =>
+  constantOf(Number(BigInt.asIntN(32, value >> 32n)), Number(BigInt.asIntN(32, value)))
 
-const LOWEST = { 32: -(2n ** 31n), 64: -(2n ** 63n) } as const
-const HIGHEST = { 32: 2n ** 31n - 1n, 64: 2n ** 63n - 1n } as const
-const MOST = { 32: 2n ** 32n - 1n, 64: 2n ** 64n - 1n } as const
-const SIGN = { 32: 2n ** 31n, 64: 2n ** 63n } as const
-const UPPER = MOST[64] ^ MOST[32]
+/** A number of 32 bits, its sign extended, such as an immediate. */
+export const small = (value: number): Scalar => constantOf(value >> 31, value)
 
-const min = (a: bigint, b: bigint): bigint => a < b ? a : b
-const max = (a: bigint, b: bigint): bigint => a > b ? a : b
-const signed = (bits: Bits, value: bigint): bigint => BigInt.asIntN(bits, value)
-const unsigned = (bits: Bits, value: bigint): bigint => BigInt.asUintN(bits, value)
-
-const anything = (bits: Bits): Bounds => ({ smin: LOWEST[bits], smax: HIGHEST[bits], umin: 0n, umax: MOST[bits] })
-const exactly = (bits: Bits, value: bigint): Bounds => {
-  const s = signed(bits, value)
-  const u = unsigned(bits, value)
-  return { smin: s, smax: s, umin: u, umax: u }
+/** A copy to be written. */
+export const copyOf = (a: Scalar): Scalar => {
+  const out = new Scalar()
+  out.valueHigh = a.valueHigh
+  out.valueLow = a.valueLow
+  out.maskHigh = a.maskHigh
+  out.maskLow = a.maskLow
+  out.uminHigh = a.uminHigh
+  out.uminLow = a.uminLow
+  out.umaxHigh = a.umaxHigh
+  out.umaxLow = a.umaxLow
+  out.sminHigh = a.sminHigh
+  out.sminLow = a.sminLow
+  out.smaxHigh = a.smaxHigh
+  out.smaxLow = a.smaxLow
+  out.lowUmin = a.lowUmin
+  out.lowUmax = a.lowUmax
+  out.lowSmin = a.lowSmin
+  out.lowSmax = a.lowSmax
+  return out
 }
 
-export const unknown: Scalar = { tnum: Tnum.unknown, wide: anything(64), low: anything(32) }
+export const isConstant = (a: Scalar): boolean => (a.maskHigh | a.maskLow) === 0
+export const isConstantIn = (a: Scalar, bits: Bits): boolean => a.maskLow === 0 && (bits === 32 || a.maskHigh === 0)
 
-export const constant = (value: bigint): Scalar => ({
-  tnum: Tnum.known(value),
-  wide: exactly(64, value),
-  low: exactly(32, value)
+/** True for a number that is known to be 0. */
+export const isZero = (a: Scalar): boolean => (a.maskHigh | a.maskLow | a.valueHigh | a.valueLow) === 0
+
+// ---------------------------------------------------------------- as JavaScript's numbers
+
+const signedOf = (high: number, low: number): number => high * TWO_32 + (low >>> 0)
+const unsignedOf = (high: number, low: number): number => (high >>> 0) * TWO_32 + (low >>> 0)
+
+/** The bounds as numbers, exact up to 2^53: enough to compare with what memory has. */
+export const smin = (a: Scalar): number => signedOf(a.sminHigh, a.sminLow)
+export const smax = (a: Scalar): number => signedOf(a.smaxHigh, a.smaxLow)
+export const umin = (a: Scalar): number => unsignedOf(a.uminHigh, a.uminLow)
+export const umax = (a: Scalar): number => unsignedOf(a.umaxHigh, a.umaxLow)
+/** The known bits, read as a signed number, exact up to 2^53: the number itself where it is known. */
+export const valueOf = (a: Scalar): number => signedOf(a.valueHigh, a.valueLow)
+
+const wide = (high: number, low: number): bigint => (BigInt(high) << 32n) | BigInt(low >>> 0)
+
+/** All that is known, exactly: for logs, and for what is computed seldom. */
+export const exact = (a: Scalar) => ({
+  value: BigInt.asUintN(64, wide(a.valueHigh, a.valueLow)),
+  mask: BigInt.asUintN(64, wide(a.maskHigh, a.maskLow)),
+  umin: BigInt.asUintN(64, wide(a.uminHigh, a.uminLow)),
+  umax: BigInt.asUintN(64, wide(a.umaxHigh, a.umaxLow)),
+  smin: wide(a.sminHigh, a.sminLow),
+  smax: wide(a.smaxHigh, a.smaxLow)
 })
 
-/** A number with only its low bits set. */
-export const ofBits = (bits: number): Scalar =>
-  bits >= 64 ? unknown : settle(Tnum.truncate(Tnum.unknown, bits), anything(64), anything(32))
+// ---------------------------------------------------------------- comparing halves
 
-/** A number of which only bits are known. */
-export const ofTnum = (tnum: Tnum.Tnum): Scalar => settle(tnum, anything(64), anything(32))
+export const isBelow = (a: number, b: number): boolean => (a >>> 0) < (b >>> 0)
+export const isBelowWide = (high: number, low: number, otherHigh: number, otherLow: number): boolean =>
+  high === otherHigh ? isBelow(low, otherLow) : isBelow(high, otherHigh)
+export const isLessWide = (high: number, low: number, otherHigh: number, otherLow: number): boolean =>
+  high === otherHigh ? isBelow(low, otherLow) : high < otherHigh
 
-/** A number between these, signed. */
-export const between = (smin: bigint, smax: bigint): Scalar =>
-  settle(Tnum.unknown, { ...anything(64), smin, smax }, anything(32))
-
-export const isConstant = ({ tnum }: Scalar): boolean => tnum.mask === 0n
-export const isConstantIn = ({ tnum }: Scalar, bits: Bits): boolean => unsigned(bits, tnum.mask) === 0n
-
-const fromBits = (bits: Bits, tnum: Tnum.Tnum, b: Bounds): void => {
-  const { mask, value } = Tnum.truncate(tnum, bits)
-  b.smin = max(b.smin, signed(bits, value | (mask & SIGN[bits])))
-  b.smax = min(b.smax, signed(bits, value | (mask & ~SIGN[bits])))
-  b.umin = max(b.umin, value)
-  b.umax = min(b.umax, value | mask)
+/** Raises or lowers a bound, if that tells more. */
+export const raiseUmin = (s: Scalar, high: number, low: number): void => {
+  if (!isBelowWide(s.uminHigh, s.uminLow, high, low)) return
+  s.uminHigh = high
+  s.uminLow = low
+}
+export const lowerUmax = (s: Scalar, high: number, low: number): void => {
+  if (!isBelowWide(high, low, s.umaxHigh, s.umaxLow)) return
+  s.umaxHigh = high
+  s.umaxLow = low
+}
+export const raiseSmin = (s: Scalar, high: number, low: number): void => {
+  if (!isLessWide(s.sminHigh, s.sminLow, high, low)) return
+  s.sminHigh = high
+  s.sminLow = low
+}
+export const lowerSmax = (s: Scalar, high: number, low: number): void => {
+  if (!isLessWide(high, low, s.smaxHigh, s.smaxLow)) return
+  s.smaxHigh = high
+  s.smaxLow = low
+}
+export const raiseLowUmin = (s: Scalar, low: number): void => {
+  if (isBelow(s.lowUmin, low)) s.lowUmin = low
+}
+export const lowerLowUmax = (s: Scalar, low: number): void => {
+  if (isBelow(low, s.lowUmax)) s.lowUmax = low
+}
+export const raiseLowSmin = (s: Scalar, low: number): void => {
+  if (s.lowSmin < low) s.lowSmin = low
+}
+export const lowerLowSmax = (s: Scalar, low: number): void => {
+  if (low < s.lowSmax) s.lowSmax = low
 }
 
-/** Learns each reading's bounds from the other's. */
-const acrossSigns = (bits: Bits, b: Bounds): void => {
-  if (signed(bits, b.umin) <= signed(bits, b.umax)) {
-    b.smin = max(b.smin, signed(bits, b.umin))
-    b.smax = min(b.smax, signed(bits, b.umax))
-  }
-  if (unsigned(bits, b.smin) <= unsigned(bits, b.smax)) {
-    b.umin = max(b.umin, unsigned(bits, b.smin))
-    b.umax = min(b.umax, unsigned(bits, b.smax))
-  } else if (b.umax < unsigned(bits, b.smin)) {
-    b.smin = signed(bits, b.umin)
-    b.umax = min(b.umax, unsigned(bits, b.smax))
-  } else if (unsigned(bits, b.smax) < b.umin) {
-    b.smax = signed(bits, b.umax)
-    b.umin = max(b.umin, unsigned(bits, b.smin))
-  }
+// ---------------------------------------------------------------- forgetting
+
+/** Forgets the bounds of 64 bits. */
+export const forgetWide = (s: Scalar): void => {
+  forgetUnsigned(s)
+  forgetSigned(s)
+}
+export const forgetUnsigned = (s: Scalar): void => {
+  s.uminHigh = s.uminLow = 0
+  s.umaxHigh = s.umaxLow = -1
+}
+export const forgetSigned = (s: Scalar): void => {
+  s.sminHigh = LOWEST
+  s.sminLow = 0
+  s.smaxHigh = HIGHEST
+  s.smaxLow = -1
+}
+/** Forgets the bounds of the low half. */
+export const forgetLow = (s: Scalar): void => {
+  s.lowUmin = 0
+  s.lowUmax = -1
+  s.lowSmin = LOWEST
+  s.lowSmax = HIGHEST
 }
 
-const lowFromWide = (wide: Bounds, low: Bounds): void => {
-  const learnUnsigned = (from: bigint, to: bigint): void => {
-    if (unsigned(32, from) > unsigned(32, to)) return
-    low.umin = max(low.umin, unsigned(32, from))
-    low.umax = min(low.umax, unsigned(32, to))
-  }
-  const learnSigned = (from: bigint, to: bigint): void => {
-    if (signed(32, from) > signed(32, to)) return
-    low.smin = max(low.smin, signed(32, from))
-    low.smax = min(low.smax, signed(32, to))
-  }
-  if (wide.umin >> 32n === wide.umax >> 32n) {
-    learnUnsigned(wide.umin, wide.umax)
-    learnSigned(wide.umin, wide.umax)
-  }
-  if (wide.smin >> 32n === wide.smax >> 32n) {
-    learnUnsigned(wide.smin, wide.smax)
-    learnSigned(wide.smin, wide.smax)
-  }
-  const crosses = (wide.smin >> 32n) + 1n === wide.smax >> 32n
-  if (crosses && signed(32, wide.smin) < 0n && signed(32, wide.smax) >= 0n) learnSigned(wide.smin, wide.smax)
+// ---------------------------------------------------------------- settling
+
+/** Learns bounds from bits (__update_reg_bounds). */
+const fromBits = (s: Scalar): void => {
+  const { maskHigh, maskLow, valueHigh, valueLow } = s
+  raiseSmin(s, valueHigh | (maskHigh & LOWEST), valueLow)
+  lowerSmax(s, valueHigh | (maskHigh & HIGHEST), valueLow | maskLow)
+  raiseUmin(s, valueHigh, valueLow)
+  lowerUmax(s, valueHigh | maskHigh, valueLow | maskLow)
+  raiseLowSmin(s, valueLow | (maskLow & LOWEST))
+  lowerLowSmax(s, valueLow | (maskLow & HIGHEST))
+  raiseLowUmin(s, valueLow)
+  lowerLowUmax(s, valueLow | maskLow)
 }
 
-const wideFromLow = (wide: Bounds, low: Bounds): void => {
-  wide.umin = max(wide.umin, (wide.umin & UPPER) | low.umin)
-  wide.umax = min(wide.umax, (wide.umax & UPPER) | low.umax)
-  wide.smin = max(wide.smin, signed(64, (unsigned(64, wide.smin) & UPPER) | low.umin))
-  wide.smax = min(wide.smax, signed(64, (unsigned(64, wide.smax) & UPPER) | low.umax))
-  if (wide.smin >= LOWEST[32] && wide.smax <= HIGHEST[32]) {
-    wide.smin = max(wide.smin, low.smin)
-    wide.smax = min(wide.smax, low.smax)
+/** Learns each reading's bounds from the other's (__reg64_deduce_bounds). */
+const acrossSigns = (s: Scalar): void => {
+  if (!isLessWide(s.umaxHigh, s.umaxLow, s.uminHigh, s.uminLow)) {
+    raiseSmin(s, s.uminHigh, s.uminLow)
+    lowerSmax(s, s.umaxHigh, s.umaxLow)
   }
-}
-
-const LOW_MOST = 0xffffffff
-
-/** The bits that numbers from `minimum` to `maximum`, of 32 bits, do not have in common. */
-const unsureBits = (minimum: number, maximum: number): number => {
-  const differ = (minimum ^ maximum) >>> 0
-  return differ === 0 ? 0 : LOW_MOST >>> Math.clz32(differ)
-}
-
-/**
- * As `settle` for what lies between 0 and 2^32 - 1, which most numbers do: in JavaScript's own numbers, many times
- * faster. `undefined` where that is not so, or where the low half's sign tells something.
- */
-const settleSmall = (
-  tnum: Tnum.Tnum,
-  wide: Readonly<Bounds>,
-  low: Readonly<Bounds>
-): Scalar | undefined => {
-  const isSmall = wide.umax <= MOST[32] || (wide.smin >= 0n && wide.smax <= MOST[32]) ||
-    (tnum.value | tnum.mask) <= MOST[32]
-  if (!isSmall) return undefined
-  const hasSign = low.smin !== LOWEST[32] || low.smax !== HIGHEST[32]
-  if (hasSign && low.smin < 0n) return undefined
-  const bits = Number(tnum.value & MOST[32])
-  const unsure = Number(tnum.mask & MOST[32])
-  let from = Math.max(Number(wide.umin), Number(wide.smin), Number(low.umin), bits)
-  let to = Math.min(Number(wide.umax), Number(wide.smax), Number(low.umax), (bits | unsure) >>> 0)
-  if (hasSign) {
-    from = Math.max(from, Number(low.smin))
-    to = Math.min(to, Number(low.smax))
-  }
-  if (from > to || to > LOW_MOST) return undefined
-  // The bits that all numbers between have in common are known.
-  const spread = unsureBits(from, to)
-  const known = (~unsure | ~spread) >>> 0
-  const value = ((bits & ~unsure) | (from & ~spread)) & known
-  const mask = ~known >>> 0
-  from = Math.max(from, value >>> 0)
-  to = Math.min(to, (value | mask) >>> 0)
-  const umin = BigInt(from)
-  const umax = to === from ? umin : BigInt(to)
-  const bounds = { smin: umin, smax: umax, umin, umax }
-  const isPositive = to <= 0x7fffffff
-  return {
-    tnum: { value: BigInt(value >>> 0), mask: BigInt(mask) },
-    wide: bounds,
-    low: isPositive ? bounds : from > 0x7fffffff
-      ? { smin: BigInt(from | 0), smax: BigInt(to | 0), umin, umax }
-      : { smin: LOWEST[32], smax: HIGHEST[32], umin, umax }
+  if (!isBelowWide(s.smaxHigh, s.smaxLow, s.sminHigh, s.sminLow)) {
+    raiseUmin(s, s.sminHigh, s.sminLow)
+    lowerUmax(s, s.smaxHigh, s.smaxLow)
+  } else if (isBelowWide(s.umaxHigh, s.umaxLow, s.sminHigh, s.sminLow)) {
+    s.sminHigh = s.uminHigh
+    s.sminLow = s.uminLow
+    lowerUmax(s, s.smaxHigh, s.smaxLow)
+  } else if (isBelowWide(s.smaxHigh, s.smaxLow, s.uminHigh, s.uminLow)) {
+    s.smaxHigh = s.umaxHigh
+    s.smaxLow = s.umaxLow
+    raiseUmin(s, s.sminHigh, s.sminLow)
   }
 }
 
-/** All that follows from the bits and bounds together (reg_bounds_sync). */
-const settle = (tnum: Tnum.Tnum, wideBounds: Readonly<Bounds>, lowBounds: Readonly<Bounds>): Scalar => {
-  const small = settleSmall(tnum, wideBounds, lowBounds)
-  if (small !== undefined) return small
-  const wide = { ...wideBounds }
-  const low = { ...lowBounds }
-  fromBits(64, tnum, wide)
-  fromBits(32, tnum, low)
+/** The same of the low half. */
+const acrossLowSigns = (s: Scalar): void => {
+  if (s.lowUmin <= s.lowUmax) {
+    raiseLowSmin(s, s.lowUmin)
+    lowerLowSmax(s, s.lowUmax)
+  }
+  if (!isBelow(s.lowSmax, s.lowSmin)) {
+    raiseLowUmin(s, s.lowSmin)
+    lowerLowUmax(s, s.lowSmax)
+  } else if (isBelow(s.lowUmax, s.lowSmin)) {
+    s.lowSmin = s.lowUmin
+    lowerLowUmax(s, s.lowSmax)
+  } else if (isBelow(s.lowSmax, s.lowUmin)) {
+    s.lowSmax = s.lowUmax
+    raiseLowUmin(s, s.lowSmin)
+  }
+}
+
+const learnLow = (s: Scalar, from: number, to: number): void => {
+  if (!isBelow(to, from)) {
+    raiseLowUmin(s, from)
+    lowerLowUmax(s, to)
+  }
+  if (from <= to) {
+    raiseLowSmin(s, from)
+    lowerLowSmax(s, to)
+  }
+}
+
+/** Learns of the low half from the whole (__reg32_deduce_bounds). */
+const lowFromWide = (s: Scalar): void => {
+  if (s.uminHigh === s.umaxHigh) learnLow(s, s.uminLow, s.umaxLow)
+  if (s.sminHigh === s.smaxHigh) learnLow(s, s.sminLow, s.smaxLow)
+  if (((s.sminHigh + 1) | 0) === s.smaxHigh && s.sminLow < 0 && s.smaxLow >= 0) {
+    raiseLowSmin(s, s.sminLow)
+    lowerLowSmax(s, s.smaxLow)
+  }
+}
+
+/** Learns of the whole from its low half (__reg_deduce_mixed_bounds). */
+const wideFromLow = (s: Scalar): void => {
+  if (isBelow(s.uminLow, s.lowUmin)) s.uminLow = s.lowUmin
+  if (isBelow(s.lowUmax, s.umaxLow)) s.umaxLow = s.lowUmax
+  if (isBelow(s.sminLow, s.lowUmin)) s.sminLow = s.lowUmin
+  if (isBelow(s.lowUmax, s.smaxLow)) s.smaxLow = s.lowUmax
+  const isSmall = !isLessWide(s.sminHigh, s.sminLow, -1, LOWEST) && !isLessWide(0, HIGHEST, s.smaxHigh, s.smaxLow)
+  if (isSmall) {
+    raiseSmin(s, s.lowSmin >> 31, s.lowSmin)
+    lowerSmax(s, s.lowSmax >> 31, s.lowSmax)
+  }
+}
+
+/** The bits from the highest one that is set down: what numbers that differ in these do not have in common. */
+const fill = (differing: number): number => differing === 0 ? 0 : (-1 >>> Math.clz32(differing)) | 0
+
+/** Learns bits from bounds (__reg_bound_offset). */
+const bitsFromBounds = (s: Scalar): void => {
+  const high = fill(s.uminHigh ^ s.umaxHigh)
+  const low = high === 0 ? fill(s.uminLow ^ s.umaxLow) : -1
+  const setHigh = s.valueHigh | (s.uminHigh & ~high)
+  const setLow = s.valueLow | (s.uminLow & ~low)
+  s.maskHigh &= high
+  s.maskLow &= low
+  s.valueHigh = setHigh & ~s.maskHigh
+  s.valueLow = setLow & ~s.maskLow
+  const lowest = fill(s.lowUmin ^ s.lowUmax)
+  s.maskLow &= lowest
+  s.valueLow = (s.valueLow | (s.lowUmin & ~lowest)) & ~s.maskLow
+}
+
+/** Works out all that follows from the bits and bounds together (reg_bounds_sync), in place. */
+export const settle = (s: Scalar): Scalar => {
+  fromBits(s)
   for (let i = 0; i < 3; i++) {
-    lowFromWide(wide, low)
-    acrossSigns(32, low)
-    acrossSigns(64, wide)
-    wideFromLow(wide, low)
+    lowFromWide(s)
+    acrossLowSigns(s)
+    acrossSigns(s)
+    wideFromLow(s)
   }
   // Contradictory bounds come from branches that are never taken: any values will do, but they must not be worse.
-  if (wide.umin > wide.umax || low.umin > low.umax || wide.smin > wide.smax || low.smin > low.smax) {
-    return { tnum, wide: anything(64), low: anything(32) }
+  const isContradictory = isBelowWide(s.umaxHigh, s.umaxLow, s.uminHigh, s.uminLow) ||
+    isLessWide(s.smaxHigh, s.smaxLow, s.sminHigh, s.sminLow) || isBelow(s.lowUmax, s.lowUmin) || s.lowSmax < s.lowSmin
+  if (isContradictory) {
+    forgetWide(s)
+    forgetLow(s)
+    return s
   }
-  const wideBits = Tnum.intersect(tnum, Tnum.range(wide.umin, wide.umax))
-  const lowBits = Tnum.intersect(Tnum.truncate(wideBits, 32), Tnum.range(low.umin, low.umax))
-  const bits = {
-    value: (wideBits.value & UPPER) | lowBits.value,
-    mask: (wideBits.mask & UPPER) | lowBits.mask
-  }
-  fromBits(64, bits, wide)
-  fromBits(32, bits, low)
-  return { tnum: bits, wide, low }
+  bitsFromBounds(s)
+  fromBits(s)
+  return s
 }
 
-/** What is left of a number when its upper half is zeroed. */
+// ---------------------------------------------------------------- making
+
+/** A number of which only bits are known. */
+export const ofBitPattern = (valueHigh: number, valueLow: number, maskHigh: number, maskLow: number): Scalar => {
+  const out = new Scalar()
+  out.valueHigh = valueHigh
+  out.valueLow = valueLow
+  out.maskHigh = maskHigh
+  out.maskLow = maskLow
+  return settle(out)
+}
+
+const masked = (bits: number): Scalar =>
+  bits > 32
+    ? ofBitPattern(0, 0, fill(1 << (bits - 33)), -1)
+    : ofBitPattern(0, 0, 0, fill(1 << (bits - 1)))
+const byBits: ReadonlyArray<Scalar> = Array.from({ length: 65 }, (_, bits) => bits === 0 ? small(0) : masked(bits))
+
+/** A number with only its low bits set. */
+export const ofBits = (bits: number): Scalar => byBits[Math.min(bits, 64)]!
+
+/** A number between these, signed, of less than 2^53. */
+export const between = (least: number, most: number): Scalar => {
+  const out = new Scalar()
+  out.sminHigh = Math.floor(least / TWO_32) | 0
+  out.sminLow = least | 0
+  out.smaxHigh = Math.floor(most / TWO_32) | 0
+  out.smaxLow = most | 0
+  return settle(out)
+}
+
+/** What is left of a number when its upper half is zeroed (zext_32_to_64). */
 export const zeroExtended = (a: Scalar): Scalar => {
-  const tnum = Tnum.truncate(a.tnum, 32)
-  if (tnum.mask === 0n) return constant(tnum.value)
-  return settle(tnum, { smin: a.low.umin, smax: a.low.umax, umin: a.low.umin, umax: a.low.umax }, a.low)
+  if (a.maskLow === 0) return constantOf(0, a.valueLow)
+  const out = copyOf(a)
+  out.valueHigh = out.maskHigh = 0
+  out.uminHigh =
+    out.umaxHigh =
+    out.sminHigh =
+    out.smaxHigh =
+      0
+  out.uminLow = out.sminLow = a.lowUmin
+  out.umaxLow = out.smaxLow = a.lowUmax
+  return settle(out)
 }
 
 /** The sign extension of the low bits. */
 export const signExtended = (a: Scalar, bits: number): Scalar => {
-  if (isConstant(a)) return constant(BigInt.asIntN(bits, a.tnum.value))
-  if (bits === 32) return settle(Tnum.unknown, { ...anything(64), smin: a.low.smin, smax: a.low.smax }, a.low)
-  const half = 1n << BigInt(bits - 1)
-  if (a.wide.smin >= -half && a.wide.smax < half) return a
-  return between(-half, half - 1n)
-}
-
-// ---------------------------------------------------------------- arithmetic
-
-const addBounds = (bits: Bits, a: Bounds, b: Bounds): Bounds => {
-  const out = anything(bits)
-  const smin = a.smin + b.smin
-  const smax = a.smax + b.smax
-  if (smin >= LOWEST[bits] && smax <= HIGHEST[bits]) Object.assign(out, { smin, smax })
-  const umin = a.umin + b.umin
-  const umax = a.umax + b.umax
-  if (umax <= MOST[bits]) Object.assign(out, { umin, umax })
-  // If both ends overflow, the range between them is whole again.
-  else if (umin > MOST[bits]) Object.assign(out, { umin: unsigned(bits, umin), umax: unsigned(bits, umax) })
-  return out
-}
-
-const subtractBounds = (bits: Bits, a: Bounds, b: Bounds): Bounds => {
-  const out = anything(bits)
-  const smin = a.smin - b.smax
-  const smax = a.smax - b.smin
-  if (smin >= LOWEST[bits] && smax <= HIGHEST[bits]) Object.assign(out, { smin, smax })
-  const umin = a.umin - b.umax
-  const umax = a.umax - b.umin
-  if (umin >= 0n) Object.assign(out, { umin, umax })
-  else if (umax < 0n) Object.assign(out, { umin: unsigned(bits, umin), umax: unsigned(bits, umax) })
-  return out
-}
-
-const multiplyBounds = (bits: Bits, a: Bounds, b: Bounds): Bounds => {
-  const out = anything(bits)
-  const products = [a.smin * b.smin, a.smin * b.smax, a.smax * b.smin, a.smax * b.smax]
-  const smin = products.reduce(min)
-  const smax = products.reduce(max)
-  if (smin >= LOWEST[bits] && smax <= HIGHEST[bits]) Object.assign(out, { smin, smax })
-  if (a.umax * b.umax <= MOST[bits]) Object.assign(out, { umin: a.umin * b.umin, umax: a.umax * b.umax })
-  return out
-}
-
-/** Bounds of `and`, `or` and `xor` beside what the bits tell. */
-const bitwiseBounds = (operation: number, bits: Bits, a: Bounds, b: Bounds): Bounds => {
-  const out = anything(bits)
-  if (operation === alu.BPF_AND) out.umax = min(a.umax, b.umax)
-  if (operation === alu.BPF_OR) out.umin = max(a.umin, b.umin)
-  return out
-}
-
-const divideBounds = (bits: Bits, a: Bounds, b: Bounds): Bounds => ({
-  ...anything(bits),
-  umax: b.umin === 0n ? a.umax : a.umax / b.umin
-})
-
-/** Modulo zero gives the dividend. */
-const moduloBounds = (bits: Bits, a: Bounds, b: Bounds): Bounds => ({
-  ...anything(bits),
-  umax: b.umin === 0n ? a.umax : min(a.umax, b.umax - 1n)
-})
-
-/** What may shift its top bit out is known no more; of signs, only that of a whole low half (__scalar64_min_max_lsh). */
-const shiftLeftBounds = (bits: Bits, a: Bounds, low: Bounds, by: bigint): Bounds => {
-  const out = anything(bits)
-  if (bits === 64 && by === 32n) Object.assign(out, { smin: low.smin << 32n, smax: low.smax << 32n })
-  if (a.umax <= 1n << (BigInt(bits) - 1n - by)) Object.assign(out, { umin: a.umin << by, umax: a.umax << by })
-  return out
-}
-
-const shifted = (operation: number, bits: Bits, a: Scalar, b: Scalar): Scalar => {
-  const bounds = bits === 64 ? a.wide : a.low
-  const by = bits === 64 ? b.wide : b.low
-  const own = bits === 64 ? a.tnum : Tnum.truncate(a.tnum, 32)
-  if (by.umin !== by.umax || by.umax >= BigInt(bits)) return unknown
-  const n = by.umin
-  const tnum = operation === alu.BPF_LSH
-    ? Tnum.shiftLeft(own, n)
-    : operation === alu.BPF_RSH
-    ? Tnum.shiftRight(own, n)
-    : Tnum.shiftArithmetic(own, n, bits)
-  const out = operation === alu.BPF_LSH
-    ? shiftLeftBounds(bits, bounds, a.low, n)
-    : operation === alu.BPF_RSH
-    ? { ...anything(bits), umin: bounds.umin >> n, umax: bounds.umax >> n }
-    : { ...anything(bits), smin: bounds.smin >> n, smax: bounds.smax >> n }
-  return bits === 64 ? settle(tnum, out, anything(32)) : settle({ ...tnum, mask: tnum.mask | UPPER }, anything(64), out)
-}
-
-const tnumOf = (operation: number, a: Tnum.Tnum, b: Tnum.Tnum): Tnum.Tnum => {
-  switch (operation) {
-    case alu.BPF_ADD:
-      return Tnum.add(a, b)
-    case alu.BPF_SUB:
-      return Tnum.subtract(a, b)
-    case alu.BPF_AND:
-      return Tnum.and(a, b)
-    case alu.BPF_OR:
-      return Tnum.or(a, b)
-    case alu.BPF_XOR:
-      return Tnum.xor(a, b)
-    default:
-      return Tnum.unknown
+  if (isConstant(a)) return bits === 32 ? small(a.valueLow) : small((a.valueLow << (32 - bits)) >> (32 - bits))
+  if (bits === 32) {
+    const out = copyOf(a)
+    out.valueHigh = out.valueLow = 0
+    out.maskHigh = out.maskLow = -1
+    forgetUnsigned(out)
+    out.sminHigh = a.lowSmin >> 31
+    out.sminLow = a.lowSmin
+    out.smaxHigh = a.lowSmax >> 31
+    out.smaxLow = a.lowSmax
+    return settle(out)
   }
-}
-
-const boundsOf = (operation: number, bits: Bits, a: Bounds, b: Bounds): Bounds => {
-  switch (operation) {
-    case alu.BPF_ADD:
-      return addBounds(bits, a, b)
-    case alu.BPF_SUB:
-      return subtractBounds(bits, a, b)
-    case alu.BPF_MUL:
-      return multiplyBounds(bits, a, b)
-    case alu.BPF_DIV:
-      return divideBounds(bits, a, b)
-    case alu.BPF_MOD:
-      return moduloBounds(bits, a, b)
-    default:
-      return bitwiseBounds(operation, bits, a, b)
-  }
-}
-
-const truncating = (operation: number): boolean => operation === alu.BPF_DIV || operation === alu.BPF_MOD
-
-const known = (operation: number, bits: Bits, a: bigint, b: bigint): bigint => {
-  const by = b & BigInt(bits - 1)
-  switch (operation) {
-    case alu.BPF_MUL:
-      return a * b
-    case alu.BPF_DIV:
-      return b === 0n ? 0n : a / b
-    case alu.BPF_MOD:
-      return b === 0n ? a : a % b
-    case alu.BPF_LSH:
-      return a << by
-    case alu.BPF_RSH:
-      return a >> by
-    case alu.BPF_ARSH:
-      return signed(bits, a) >> by
-    case alu.BPF_ADD:
-      return a + b
-    case alu.BPF_SUB:
-      return a - b
-    case alu.BPF_AND:
-      return a & b
-    case alu.BPF_OR:
-      return a | b
-    default:
-      return a ^ b
-  }
-}
-
-/** The result of an operation on two numbers. In 32 bits the upper half becomes zero. */
-export const arithmetic = (operation: number, bits: Bits, a: Scalar, b: Scalar): Scalar => {
-  if (isConstantIn(a, bits) && isConstantIn(b, bits)) {
-    return constant(unsigned(bits, known(operation, bits, unsigned(bits, a.tnum.value), unsigned(bits, b.tnum.value))))
-  }
-  if (operation === alu.BPF_LSH || operation === alu.BPF_RSH || operation === alu.BPF_ARSH) {
-    const out = shifted(operation, bits, a, b)
-    return bits === 32 ? zeroExtended(out) : out
-  }
-  const tnum = tnumOf(operation, a.tnum, b.tnum)
-  const low = bits === 64 && truncating(operation) ? anything(32) : boundsOf(operation, 32, a.low, b.low)
-  if (bits === 64) return settle(tnum, boundsOf(operation, 64, a.wide, b.wide), low)
-  return zeroExtended(settle(tnum, anything(64), low))
-}
-
-// ---------------------------------------------------------------- comparisons
-
-/** Bounds by comparison: what is left of a number that is at most or at least another. */
-export const narrowed = (
-  a: Scalar,
-  bits: Bits,
-  with_: Partial<Bounds>,
-  tnum?: Tnum.Tnum
-): Scalar => {
-  // A number that is known is not known better; where it would be another, no path leads.
-  if (isConstant(a)) return a
-  const own = bits === 64 ? a.wide : a.low
-  const bounds = {
-    smin: max(own.smin, with_.smin ?? own.smin),
-    smax: min(own.smax, with_.smax ?? own.smax),
-    umin: max(own.umin, with_.umin ?? own.umin),
-    umax: min(own.umax, with_.umax ?? own.umax)
-  }
-  const bitsKnown = tnum === undefined ? a.tnum : Tnum.intersect(a.tnum, tnum)
-  return bits === 64 ? settle(bitsKnown, bounds, a.low) : settle(bitsKnown, a.wide, bounds)
+  const half = 2 ** (bits - 1)
+  return smin(a) >= -half && smax(a) < half ? a : between(-half, half - 1)
 }
 
 /** True if every value of `b` is one of `a`. */
 export const contains = (a: Scalar, b: Scalar): boolean =>
-  a.wide.umin <= b.wide.umin && a.wide.umax >= b.wide.umax && a.wide.smin <= b.wide.smin &&
-  a.wide.smax >= b.wide.smax && a.low.umin <= b.low.umin && a.low.umax >= b.low.umax &&
-  a.low.smin <= b.low.smin && a.low.smax >= b.low.smax && Tnum.contains(a.tnum, b.tnum)
+  a === b ||
+  (!isBelowWide(b.uminHigh, b.uminLow, a.uminHigh, a.uminLow) &&
+    !isBelowWide(a.umaxHigh, a.umaxLow, b.umaxHigh, b.umaxLow) &&
+    !isLessWide(b.sminHigh, b.sminLow, a.sminHigh, a.sminLow) &&
+    !isLessWide(a.smaxHigh, a.smaxLow, b.smaxHigh, b.smaxLow) &&
+    !isBelow(b.lowUmin, a.lowUmin) && !isBelow(a.lowUmax, b.lowUmax) &&
+    b.lowSmin >= a.lowSmin && b.lowSmax <= a.lowSmax &&
+    (b.maskHigh & ~a.maskHigh) === 0 && (b.maskLow & ~a.maskLow) === 0 &&
+    a.valueHigh === (b.valueHigh & ~a.maskHigh) && a.valueLow === (b.valueLow & ~a.maskLow))

@@ -1,7 +1,7 @@
 // What the verifier knows at one instruction: of each register and each spilled value in each frame, in the terms of
 // kernel/bpf/verifier.c.
 import type { SimulatedMap } from "../maps.ts"
-import { type Deciding, SLOTS, type Step } from "./precision.ts"
+import { type Deciding, SLOTS } from "./precision.ts"
 import * as Scalar from "./scalar.ts"
 
 /** What a register holds. `anything` is what this verifier does not follow: all is allowed with it. */
@@ -46,7 +46,7 @@ export interface Register {
 
 const base: Register = {
   kind: "none",
-  scalar: Scalar.constant(0n),
+  scalar: Scalar.small(0),
   offset: 0,
   id: 0,
   nullable: false,
@@ -63,6 +63,8 @@ const base: Register = {
 export const none = base
 export const anything: Register = { ...base, kind: "anything" }
 export const number = (scalar: Scalar.Scalar, id = 0): Register => ({ ...base, kind: "scalar", scalar, id })
+/** The same with another number, or another variable part. */
+export const withScalar = (register: Register, scalar: Scalar.Scalar): Register => ({ ...register, scalar })
 export const unknownNumber = number(Scalar.unknown)
 export const pointer = (kind: Kind, parts?: Partial<Register>): Register => ({ ...base, kind, ...parts })
 
@@ -101,11 +103,25 @@ export interface StackSlot {
 /** Eight bytes of one kind. */
 export const allOf = (type: number): number => (type * 0x11111111) >>> 0
 
-export const typeAt = ({ types }: StackSlot, byte: number): number => (types >>> (byte * 4)) & 15
+const BITS_OF_TYPE = 4
+const TYPE = (1 << BITS_OF_TYPE) - 1
+const BYTES_OF_SLOT = 8
+
+export const typeAt = ({ types }: StackSlot, byte: number): number => (types >>> (byte * BITS_OF_TYPE)) & TYPE
+
+/** The slot with some of its bytes of another kind. */
+export const withTypes = (slot: StackSlot, from: number, size: number, type: number): StackSlot => {
+  let { types } = slot
+  for (let byte = from; byte < from + size; byte++) {
+    const shift = byte * BITS_OF_TYPE
+    types = (types & ~(TYPE << shift)) | (type << shift)
+  }
+  return { register: slot.register, types: types >>> 0 }
+}
 
 /** The slot of a frame's stack that a byte is in, and which byte of it that is. */
-export const slotIndex = (at: number): number => at >> 3
-export const byteOfSlot = (at: number): number => at & 7
+export const slotIndex = (at: number): number => Math.floor(at / BYTES_OF_SLOT)
+export const byteOfSlot = (at: number): number => at & (BYTES_OF_SLOT - 1)
 
 export const emptySlot: StackSlot = { register: base, types: 0 }
 
@@ -118,8 +134,10 @@ export const spilledSize = (slot: StackSlot): number => {
 
 export interface Frame {
   readonly registers: Array<Register>
-  /** From the bottom of the stack up, 64 of them. */
-  readonly slots: Array<StackSlot>
+  /** From the bottom of the stack up, 64 of them. Written by `setSlot`. */
+  slots: ReadonlyArray<StackSlot>
+  /** False while another state has the same slots. */
+  ownsSlots: boolean
   /** Where the caller goes on. */
   readonly returnTo: number
   readonly function: number
@@ -130,10 +148,20 @@ const noSlots: ReadonlyArray<StackSlot> = Array.from({ length: STACK / 8 }, () =
 
 export const makeFrame = (index: number, start: number, returnTo: number): Frame => ({
   registers: [...Array.from({ length: 10 }, () => none), pointer("stack", { frame: index })],
-  slots: [...noSlots],
+  slots: noSlots,
+  ownsSlots: false,
   returnTo,
   function: start
 })
+
+/** Changes a slot: of this frame alone. */
+export const setSlot = (frame: Frame, at: number, slot: StackSlot): void => {
+  if (!frame.ownsSlots) {
+    frame.slots = [...frame.slots]
+    frame.ownsSlots = true
+  }
+  ;(frame.slots as Array<StackSlot>)[at] = slot
+}
 
 /** A state that was kept. They hang together as a tree, so that loops are told from paths that meet again. */
 export interface Node {
@@ -142,8 +170,8 @@ export interface Node {
   branches: number
   /** The numbers that decided something later. */
   readonly deciding: Deciding
-  /** The last step before it. */
-  readonly step: Step | undefined
+  /** The last step before it, by its number in the trail. */
+  readonly step: number
   readonly state: State
 }
 
@@ -151,27 +179,44 @@ export interface State {
   pc: number
   readonly frames: Array<Frame>
   /** The instruction that took each reference. */
-  readonly references: Map<number, number>
+  references: ReadonlyMap<number, number>
   /** True while a spin lock is held. */
   locked: boolean
   mayGotoDepth: number
   /** The state that was kept last. */
   node: Node | undefined
-  /** The instruction that was looked at last, and those before. */
-  step: Step | undefined
+  /** The instruction that was looked at last, by its number in the trail. */
+  step: number
   /** Instructions since a state was kept. */
   stretch: number
 }
 
-export const copyState = (state: State): State => ({
-  ...state,
-  frames: state.frames.map((frame) => ({
-    ...frame,
-    registers: [...frame.registers],
-    slots: [...frame.slots]
-  })),
-  references: new Map(state.references)
-})
+const copyFrame = (frame: Frame): Frame => {
+  frame.ownsSlots = false
+  const { function: start, registers, returnTo, slots } = frame
+  return { registers: registers.slice(), slots, ownsSlots: false, returnTo, function: start }
+}
+
+/** A copy that shares what is seldom written, until either writes it. */
+export const copyState = (state: State): State => {
+  const { frames, locked, mayGotoDepth, node, pc, references, step, stretch } = state
+  const copies = [copyFrame(frames[0]!)]
+  for (let index = 1; index < frames.length; index++) copies.push(copyFrame(frames[index]!))
+  return { pc, frames: copies, references, locked, mayGotoDepth, node, step, stretch }
+}
+
+/** What must be given back from now on, and what took it. */
+export const addReference = (state: State, id: number, pc: number): void => {
+  state.references = new Map(state.references).set(id, pc)
+}
+
+/** False if there is no such reference. */
+export const dropReference = (state: State, id: number): boolean => {
+  const references = new Map(state.references)
+  if (!references.delete(id)) return false
+  state.references = references
+  return true
+}
 
 /** Changes all registers and spilled values of all frames that `which` picks. */
 export const replaceAll = (
@@ -179,13 +224,16 @@ export const replaceAll = (
   which: (register: Register) => boolean,
   change: (register: Register) => Register
 ): void => {
-  for (const frame of frames) {
-    for (const [index, register] of frame.registers.entries()) {
-      if (which(register)) frame.registers[index] = change(register)
+  for (let index = 0; index < frames.length; index++) {
+    const frame = frames[index]!
+    const { registers } = frame
+    for (let r = 0; r < registers.length; r++) {
+      if (which(registers[r]!)) registers[r] = change(registers[r]!)
     }
-    for (const [at, slot] of frame.slots.entries()) {
-      if (slot !== emptySlot && (slot.types & 15) === bytes.SPILL && which(slot.register)) {
-        frame.slots[at] = { ...slot, register: change(slot.register) }
+    for (let at = 0; at < SLOTS; at++) {
+      const slot = frame.slots[at]!
+      if (slot !== emptySlot && typeAt(slot, 0) === bytes.SPILL && which(slot.register)) {
+        setSlot(frame, at, { register: change(slot.register), types: slot.types })
       }
     }
   }
@@ -226,7 +274,8 @@ const isSlotWithin = (old: StackSlot, now: StackSlot, comparison: Comparison, de
     if (before === bytes.NUMBER && after === bytes.SPILL && now.register.kind === "scalar") continue
     return false
   }
-  return (old.types & 15) !== bytes.SPILL && (old.types & 15) !== bytes.DYNPTR
+  const first = typeAt(old, 0)
+  return first !== bytes.SPILL && first !== bytes.DYNPTR
     ? true
     : isWithin(old.register, now.register, comparison, decides)
 }
@@ -244,7 +293,8 @@ export const isStateWithin = (
 ): boolean => {
   if (old.frames.length !== now.frames.length || old.locked !== now.locked) return false
   if (old.references.size !== now.references.size) return false
-  for (const [index, frame] of now.frames.entries()) {
+  for (let index = 0; index < now.frames.length; index++) {
+    const frame = now.frames[index]!
     const other = old.frames[index]!
     if (other.returnTo !== frame.returnTo || other.function !== frame.function) return false
     const used = live(index)
@@ -253,7 +303,9 @@ export const isStateWithin = (
       const decides = deciding === undefined || (deciding.registers[index]! & (1 << r)) !== 0
       if (!isWithin(other.registers[r]!, frame.registers[r]!, comparison, decides)) return false
     }
-    for (let at = 0; at < frame.slots.length; at++) {
+    if (frame.slots === other.slots) continue
+    for (let at = 0; at < SLOTS; at++) {
+      if (frame.slots[at] === other.slots[at]) continue
       const decides = deciding === undefined || deciding.slots.has(index * SLOTS + at)
       if (!isSlotWithin(other.slots[at]!, frame.slots[at]!, comparison, decides)) return false
     }
