@@ -13,12 +13,21 @@ const decoder = new TextDecoder()
 /** The bits below a thread's id: its start, in ticks of 10 ms since the machine began. Ids have 22 bits. */
 const START_BITS = 41n
 
-/** Field 1 of proc_pid_stat(5) is the id and field 22 the start; field 2 is a name that may hold anything. */
+/** States of threads that have ended: of a zombie, for which nobody has waited yet, and of what is about to be no more. */
+const ENDED: ReadonlyArray<string | undefined> = ["Z", "X"]
+
+/**
+ * Of a thread that lives. Field 1 of proc_pid_stat(5) is the id, field 3 the state and field 22 the start; field 2 is a name
+ * that may hold anything.
+ */
 const parse = (content: Uint8Array | number): bigint | undefined => {
   if (typeof content === "number") return undefined
   const text = decoder.decode(content)
-  const start = text.slice(text.lastIndexOf(")") + 2).split(" ")[19]
-  return start === undefined ? undefined : (BigInt(Number.parseInt(text)) << START_BITS) | BigInt(start)
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
+  const start = fields[19]
+  return start === undefined || ENDED.includes(fields[0])
+    ? undefined
+    : (BigInt(Number.parseInt(text)) << START_BITS) | BigInt(start)
 }
 
 /** A simulated kernel is within one thread. */
