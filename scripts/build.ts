@@ -3,7 +3,8 @@
 // A process that imports a module pays for each file and for each import in it, some half a millisecond: as one file for each
 // module, making one map through three sub-paths loaded 85 files, and took twice as long as Effect and koffi alone. So each
 // public module is a file that passes on what stands in a chunk: `base` has what nearly all programs need, the others what
-// some do. Nothing is minified, names are kept, and maps lead to the TypeScript sources, which the package holds too.
+// some do. Nothing is minified, names are kept, and maps lead to the TypeScript sources, which the package holds too: maps do not
+// repeat them, nor does JavaScript repeat what declarations say of each export.
 import { execFileSync } from "node:child_process"
 import { readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -70,6 +71,8 @@ const { output } = await bundle.write({
   entryFileNames: "[name].js",
   chunkFileNames: "chunks/[name].js",
   sourcemap: true,
+  sourcemapExcludeSources: true,
+  comments: { jsdoc: false },
   keepNames: true,
   codeSplitting: {
     includeDependenciesRecursively: false,

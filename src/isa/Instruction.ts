@@ -145,25 +145,27 @@ export interface Instruction {
   readonly source: LazySource | undefined
 }
 
-/** Bytes that are no instructions. `index` counts slots of 8 bytes. */
-export class DecodeError extends Data.TaggedError("DecodeError")<{
+/** What was expected at an index, and what is there. */
+interface Mismatch {
   readonly index: number
   readonly expected: string
   readonly actual: string
-}> {
+}
+
+const sentence = ({ actual, expected, index }: Mismatch): string =>
+  `instruction ${index}: expected ${expected}, got ${actual}`
+
+/** Bytes that are no instructions. `index` counts slots of 8 bytes. */
+export class DecodeError extends Data.TaggedError("DecodeError")<Mismatch> {
   override get message(): string {
-    return `instruction ${this.index}: expected ${this.expected}, got ${this.actual}`
+    return sentence(this)
   }
 }
 
 /** An instruction that its bytes would not hold as it is. `index` counts instructions. */
-export class EncodeError extends Data.TaggedError("EncodeError")<{
-  readonly index: number
-  readonly expected: string
-  readonly actual: string
-}> {
+export class EncodeError extends Data.TaggedError("EncodeError")<Mismatch> {
   override get message(): string {
-    return `instruction ${this.index}: expected ${this.expected}, got ${this.actual}`
+    return sentence(this)
   }
 }
 

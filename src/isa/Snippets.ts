@@ -396,41 +396,26 @@ export const perfOutput = (context: Register, map: MapOperand, value: StackSlot<
 
 // ---------------------------------------------------------------- memory of others
 
-const probe = (helper: Helper, slot: StackSlot<any>, address: Register): Item => [
-  mov("r3", address),
-  pointTo("r1", slot),
-  mov("r2", slot.size),
-  call(helper)
-]
+const probing = (builder: Builder, helper: Helper, slot: StackSlot<any>, address: Register): Item =>
+  snippet(builder, [slotOf("slot", slot), registerOf("address", address)], () => [
+    mov("r3", address),
+    pointTo("r1", slot),
+    mov("r2", slot.size),
+    call(helper)
+  ])
 
 /** Copies memory of the kernel at `address` to a place on the stack; `r0` = 0, or `-errno` and zeros there. Kernel 5.5. */
 export const probeReadKernel = (slot: StackSlot<any>, address: Register): Item =>
-  snippet(
-    probeReadKernel,
-    [slotOf("slot", slot), registerOf("address", address)],
-    () => probe("probe_read_kernel", slot, address)
-  )
+  probing(probeReadKernel, "probe_read_kernel", slot, address)
 
 /** Copies memory of the current process to a place on the stack; `r0` = 0, or `-errno` and zeros there. Kernel 5.5. */
 export const probeReadUser = (slot: StackSlot<any>, address: Register): Item =>
-  snippet(
-    probeReadUser,
-    [slotOf("slot", slot), registerOf("address", address)],
-    () => probe("probe_read_user", slot, address)
-  )
+  probing(probeReadUser, "probe_read_user", slot, address)
 
 /** Copies a string of the kernel with its NUL, cut to the place; `r0` = its length with NUL, or `-errno`. Kernel 5.5. */
 export const probeReadKernelString = (slot: StackSlot<any>, address: Register): Item =>
-  snippet(
-    probeReadKernelString,
-    [slotOf("slot", slot), registerOf("address", address)],
-    () => probe("probe_read_kernel_str", slot, address)
-  )
+  probing(probeReadKernelString, "probe_read_kernel_str", slot, address)
 
 /** Copies a string of the process with its NUL, cut to the place; `r0` = its length with NUL, or `-errno`. Kernel 5.5. */
 export const probeReadUserString = (slot: StackSlot<any>, address: Register): Item =>
-  snippet(
-    probeReadUserString,
-    [slotOf("slot", slot), registerOf("address", address)],
-    () => probe("probe_read_user_str", slot, address)
-  )
+  probing(probeReadUserString, "probe_read_user_str", slot, address)

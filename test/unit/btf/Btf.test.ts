@@ -706,7 +706,7 @@ describe("this machine's kernel", () => {
   const path = "/sys/kernel/btf/vmlinux"
   const read = () => new Uint8Array(readFileSync(path))
 
-  it("has BTF whose types come back from their bytes", { timeout: 60_000 }, (context) => {
+  it("has BTF whose types come back from their bytes", (context) => {
     context.skip(!existsSync(path), `no ${path}`)
     const btf = parse(read())
     expect(btf.lastId).toBeGreaterThan(10_000)
@@ -723,7 +723,7 @@ describe("this machine's kernel", () => {
     expect(different).toBe(0)
   })
 
-  it("lays out task_struct as bpftool says", { timeout: 60_000 }, (context) => {
+  it("lays out task_struct as bpftool says", (context) => {
     context.skip(!existsSync(path), `no ${path}`)
     const dumped = bpftool(path)
     context.skip(dumped === undefined, "no bpftool")
