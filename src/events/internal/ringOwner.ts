@@ -14,7 +14,7 @@ const decoder = new TextDecoder()
 const START_BITS = 41n
 
 /** States of threads that have ended: of a zombie, for which nobody has waited yet, and of what is about to be no more. */
-const ENDED: ReadonlyArray<string | undefined> = ["Z", "X"]
+const ENDED: ReadonlySet<string | undefined> = new Set(["Z", "X"])
 
 /**
  * Of a thread that lives. Field 1 of proc_pid_stat(5) is the id, field 3 the state and field 22 the start; field 2 is a name
@@ -25,7 +25,7 @@ const parse = (content: Uint8Array | number): bigint | undefined => {
   const text = decoder.decode(content)
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
   const start = fields[19]
-  return start === undefined || ENDED.includes(fields[0])
+  return start === undefined || ENDED.has(fields[0])
     ? undefined
     : (BigInt(Number.parseInt(text)) << START_BITS) | BigInt(start)
 }
