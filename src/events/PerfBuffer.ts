@@ -41,6 +41,7 @@
  * ```
  */
 import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -53,12 +54,13 @@ import { deferredStream } from "../effect/onDemand.ts"
 import { readCpus } from "../kernel/cpus.ts"
 import { type Block, Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
-import { anInteger, type Check, type Checks, oneOf, readingOptions } from "../kernel/options.ts"
+import { aBoolean, anInteger, type Check, type Checks, oneOf, readingOptions } from "../kernel/options.ts"
 import { acquireBlock, allOrNothing } from "../kernel/systemCall.ts"
 import { isTurnDue } from "../kernel/turn.ts"
+import { shown } from "../kernel/validate.ts"
 import { makeWaiting, type Waiting } from "../kernel/waiting.ts"
-import { type Layout, LayoutError } from "../layout/Layout.ts"
-import { describe, info } from "../map/BpfMap.ts"
+import { isLayout, type Layout, LayoutError } from "../layout/Layout.ts"
+import { describe, info, isBpfMap } from "../map/BpfMap.ts"
 import type { PerfEventArray } from "../map/PerfEventArray.ts"
 import type { EventStatistics } from "./EventStatistics.ts"
 import { acquireCounts, type Counts } from "./internal/counts.ts"
@@ -201,6 +203,9 @@ const checks: Checks<Options> = {
   order: oneOf(["cpu", "time"]),
   overwritable: { expected: "true or false", accepts: (value) => typeof value === "boolean" }
 }
+
+const wrong = (field: string, expected: string, actual: unknown): InvalidArgument =>
+  new InvalidArgument({ field, expected, actual: shown(actual) })
 
 /** A power of two of pages. */
 const ringSize = (size: number, pageSize: number): number => {
@@ -421,6 +426,9 @@ export const make = (
   options?: Options
 ): Effect.Effect<Reader, InvalidArgument | LayoutError | SystemCallError, Kernel | Scope.Scope> =>
   allOrNothing(Effect.gen(function*() {
+    if (!isBpfMap(map) || map.spec.type !== "perf_event_array") {
+      return yield* wrong("map", "a PerfEventArray", map)
+    }
     const read = yield* readingOptions<Options>("options of a perf buffer", options, checks)
     const kernel = yield* Kernel
     const scope = yield* Effect.scope
@@ -462,8 +470,10 @@ export const make = (
         hint
       })
     }
+    const atClose = new Set<() => void>()
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
+        for (const collect of atClose) collect()
         cursor.close()
         all.close()
       })
@@ -486,12 +496,20 @@ export const make = (
       losses: all.losses(memory),
       statistics: () => counts.snapshot(),
       cpus: () => all.cpus(),
-      [countsOf]: counts
+      [internals]: { counts, atClose }
     } as Reader
   }))
 
-/** Where a stream finds what its reader counts. */
-const countsOf = Symbol.for("~effect-ebpf/PerfBuffer/counts")
+/** What streams need of their reader beside its interface. */
+interface Internals {
+  readonly counts: Counts
+  /** Called before the rings close. */
+  readonly atClose: Set<() => void>
+}
+
+const internals = Symbol.for("~effect-ebpf/PerfBuffer/internals")
+
+const internalsOf = (reader: Reader): Internals => (reader as unknown as { readonly [internals]: Internals })[internals]
 
 /** A sample, decoded. */
 export interface Sample<A> {
@@ -519,7 +537,12 @@ export interface StreamOptions {
    * What becomes of a sample that the layout cannot decode, such as one that is shorter: `"fail"` ends the stream with the
    * `LayoutError` after all samples before it, `"skip"` counts it (`decodeErrors`) and goes on. `"fail"` unless given.
    */
-  readonly decodeErrors?: "fail" | "skip"
+  readonly onDecodeError?: "fail" | "skip"
+  /**
+   * True for a stream of `records` that ends, when the scope of its reader closes, with what was output until then: all that
+   * the rings have is copied as it closes. Else it fails with EBADF. False unless given.
+   */
+  readonly drainOnClose?: boolean
 }
 
 const DEFAULT_BATCH = 4096
@@ -530,7 +553,8 @@ const REFRESH = 1000
 
 const streamChecks: Checks<StreamOptions> = {
   batchSize: anInteger(1, 1 << 24),
-  decodeErrors: oneOf(["fail", "skip"])
+  onDecodeError: oneOf(["fail", "skip"]),
+  drainOnClose: aBoolean
 }
 
 type Failure = InvalidArgument | LayoutError | PerfBufferError | SystemCallError
@@ -542,8 +566,8 @@ const isFailure = (error: unknown): error is Failure =>
 type Decode<A> = (view: DataView, bytes: Uint8Array, offset: number, length: number) => A
 
 const pulling = <A>(reader: Reader, decode: Decode<A>, options: StreamOptions) => {
-  const { batchSize: limit = DEFAULT_BATCH, decodeErrors = "fail" } = options
-  const counts: Counts = (reader as unknown as { readonly [countsOf]: Counts })[countsOf]
+  const { batchSize: limit = DEFAULT_BATCH, drainOnClose = false, onDecodeError = "fail" } = options
+  const { atClose, counts } = internalsOf(reader)
   type Element = Sample<A> | Lost
   let failure: Failure | undefined
   let batch: Array<Element> = []
@@ -556,7 +580,7 @@ const pulling = <A>(reader: Reader, decode: Decode<A>, options: StreamOptions) =
       } catch (error) {
         if (!(error instanceof LayoutError)) throw error
         counts.decodeErrors++
-        if (decodeErrors === "skip") return
+        if (onDecodeError === "skip") return
         throw error
       }
       batch.push({ _tag: "Sample", cpu, value, time })
@@ -587,38 +611,69 @@ const pulling = <A>(reader: Reader, decode: Decode<A>, options: StreamOptions) =
     looked = now
     return Effect.asVoid(reader.refresh)
   })
+  /** What the rings had when the reader closed, and how much of it was given. */
+  let rest: ReadonlyArray<Element> | undefined
+  let given = 0
+  const collect = (): void => {
+    batch = []
+    try {
+      reader.drain(visitor)
+      reader.drain(visitor) // by time, the first holds back what it found
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      if (!(error instanceof PerfBufferError && error.reason === "InUse")) failure ??= error
+    }
+    rest = batch
+  }
+  const wait = Effect.andThen(
+    Effect.catch(reader.ready, (error) => rest === undefined ? Effect.fail(error) : Effect.void),
+    Effect.suspend(() => rest === undefined ? refresh : Effect.void)
+  )
   const next = (): Pull.Pull<Chunk, Failure> => {
+    if (rest !== undefined && given < rest.length) {
+      const events = rest.slice(given, given += limit)
+      return Effect.succeed(events as unknown as Chunk)
+    }
     if (failure !== undefined) return Effect.fail(failure)
+    if (rest !== undefined) return Cause.done()
     const events = fill()
     if (events.length > 0) return Effect.succeed(events as unknown as Chunk)
     if (failure !== undefined) return Effect.fail(failure)
-    return Effect.flatMap(Effect.andThen(reader.ready, refresh), () => pull)
+    return Effect.flatMap(wait, () => pull)
   }
   const pull: Pull.Pull<Chunk, Failure> = Effect.suspend(() =>
     isTurnDue() ? Effect.flatMap(Effect.yieldNow, next) : next()
   )
-  return pull
+  if (!drainOnClose) return Effect.succeed(pull)
+  return Effect.as(
+    Effect.acquireRelease(
+      Effect.sync(() => atClose.add(collect)),
+      () => Effect.sync(() => atClose.delete(collect))
+    ),
+    pull
+  )
 }
 
 const streaming = <A>(
   acquire: Effect.Effect<Reader, Failure, Kernel | Scope.Scope>,
-  decode: Decode<A>,
+  decode: Decode<A> | InvalidArgument,
   options: StreamOptions | undefined
 ): Stream.Stream<Sample<A> | Lost, Failure, Kernel> =>
   deferredStream((module) =>
     module.scoped(module.fromPull(Effect.gen(function*() {
       const read = yield* readingOptions<StreamOptions>("options of a stream", options, streamChecks)
-      return pulling(yield* acquire, decode, read)
+      if (typeof decode !== "function") return yield* decode
+      return yield* pulling(yield* acquire, decode, read)
     })))
   )
 
-const decodeBy = <A>(layout: Layout<A>): Decode<A> => (view, bytes, offset, length) => {
-  if (length >= layout.size) return layout.read(view, bytes, offset)
-  throw new LayoutError({
-    path: "sample",
-    expected: `at least ${layout.size} bytes`,
-    actual: `${length} bytes`
-  })
+const decodeBy = <A>(layout: Layout<A>): Decode<A> | InvalidArgument => {
+  if (!isLayout(layout)) return wrong("layout", "a Layout", layout)
+  const { size } = layout
+  return (view, bytes, offset, length) => {
+    if (length >= size) return layout.read(view, bytes, offset)
+    throw new LayoutError({ path: "sample", expected: `at least ${size} bytes`, actual: `${length} bytes` })
+  }
 }
 
 const copied: Decode<Uint8Array> = (_view, bytes, offset, length) => bytes.slice(offset, offset + length)
@@ -639,14 +694,20 @@ const split = (options: (Options & StreamOptions) | undefined): [Options | undef
  * event loop a turn every 5 ms, beside what its consumer does with a chunk. It ends only by failing or by being interrupted.
  *
  * A sample may be longer than the layout, and mostly is: the rest is ignored. Fails with `LayoutError` for a shorter one,
- * unless `decodeErrors` is `"skip"`; with `PerfBufferError` if a ring cannot be read on; and as `ready` and `refresh` do.
+ * unless `onDecodeError` is `"skip"`; with `PerfBufferError` if a ring cannot be read on; and as `ready` and `refresh` do.
  */
 export const records = <A>(
   reader: Reader,
   layout: Layout<A>,
   options?: StreamOptions
 ): Stream.Stream<Sample<A> | Lost, InvalidArgument | LayoutError | PerfBufferError | SystemCallError> =>
-  streaming(Effect.succeed(reader), decodeBy(layout), options) as Stream.Stream<Sample<A> | Lost, Failure>
+  streaming(
+    typeof reader === "object" && reader !== null && internals in reader
+      ? Effect.succeed(reader)
+      : Effect.fail(wrong("reader", "a Reader of PerfBuffer.make", reader)),
+    decodeBy(layout),
+    options
+  ) as Stream.Stream<Sample<A> | Lost, Failure>
 
 /** As `records`, opening a reader that is closed with the stream. Fails as `make` and `records` do. */
 export const stream = <A>(

@@ -409,6 +409,29 @@ export const perfBuffers = (anyTest: AnyTest, options: { readonly events: number
       expect(reader.statistics()).toMatchObject({ events: 0, lag: 0 })
     }))
 
+  for (const order of ["cpu", "time"] as const) {
+    test(`a stream ends with what was output before its reader's scope closes, if asked (order: ${order})`, () =>
+      Effect.gen(function*() {
+        const { emit, events } = yield* setUp
+        for (const drainOnClose of [true, false]) {
+          const scope = yield* Scope.make()
+          const reader = yield* Scope.provide(PerfBuffer.make(events, { order, wakeup: { events: 1000 } }), scope)
+          const seen: Array<number> = []
+          const fiber = yield* PerfBuffer.records(reader, Numbered, { drainOnClose, batchSize: 7 }).pipe(
+            Stream.runForEach((event) => Effect.sync(() => event._tag === "Sample" && seen.push(event.value.sequence))),
+            Effect.exit,
+            Effect.forkChild({ startImmediately: true })
+          )
+          yield* Effect.sleep("2 millis")
+          yield* emit(50)
+          yield* Scope.close(scope, Exit.void)
+          const exit = yield* Effect.timeout(Fiber.join(fiber), "60 seconds")
+          expect(Exit.isSuccess(exit)).toBe(drainOnClose)
+          expect(seen).toEqual(drainOnClose ? range(0, 50) : [])
+        }
+      }))
+  }
+
   test("who waits when the reader's scope closes fails with EBADF, all of them", () =>
     Effect.gen(function*() {
       const { events } = yield* setUp
@@ -518,7 +541,7 @@ export const perfBuffers = (anyTest: AnyTest, options: { readonly events: number
       yield* emit(2)
       const error = yield* PerfBuffer.records(reader, Wide).pipe(Stream.runDrain, Effect.flip)
       expect(error).toMatchObject({ _tag: "LayoutError", path: "sample", actual: `${PADDED} bytes` })
-      const skipping = yield* PerfBuffer.records(reader, Wide, { decodeErrors: "skip" }).pipe(
+      const skipping = yield* PerfBuffer.records(reader, Wide, { onDecodeError: "skip" }).pipe(
         Stream.runDrain,
         Effect.forkScoped({ startImmediately: true })
       )
@@ -638,6 +661,16 @@ export const perfBuffers = (anyTest: AnyTest, options: { readonly events: number
           Effect.flip
         )
         expect(streamed, field).toMatchObject({ _tag: "InvalidArgument", field })
+      }
+      const other = yield* ArrayMap.make({ name: "other", value: Layout.u32, maxEntries: 1 })
+      const failing = [
+        ["map", PerfBuffer.stream(other as never, Numbered)],
+        ["map", PerfBuffer.stream(undefined as never, Numbered)],
+        ["layout", PerfBuffer.stream(events, {} as never)],
+        ["reader", PerfBuffer.records({} as never, Numbered)]
+      ] as const
+      for (const [field, stream] of failing) {
+        expect(yield* Effect.flip(Stream.runDrain(stream))).toMatchObject({ _tag: "InvalidArgument", field })
       }
       for (const batchSize of [0, 0.5, -1]) {
         const error = yield* PerfBuffer.stream(events, Numbered, { batchSize }).pipe(Stream.runDrain, Effect.flip)

@@ -26,7 +26,7 @@ describe("this machine's kernel", () => {
   describe("test runs", () => testRuns(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   describe("ring buffers", () => ringBuffers(real, { events: 1_000_000 }))
-  describe("perf buffers", () => perfBuffers(real, { events: 200_000 }))
+  describe("perf buffers", () => perfBuffers(real, { events: 50_000 }))
   describe("back-pressure", () => backPressure(real))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))
 })

@@ -61,7 +61,8 @@ func main() {
 		asm.Return())
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, Instructions: instructions, License: "GPL"})
 	check(err == nil, err)
-	reader, err := perf.NewReader(m, ringSize)
+	// A wake-up for each sample would be an interrupt for each, while the ring is filled.
+	reader, err := perf.NewReaderWithOptions(m, ringSize, perf.ReaderOptions{Watermark: ringSize / 2})
 	check(err == nil, err)
 	var record perf.Record
 	var e event

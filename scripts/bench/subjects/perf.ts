@@ -6,10 +6,13 @@ import { answer } from "../answer.ts"
 import { acquirePerf, RING_SIZE, SAMPLES } from "./fullPerf.ts"
 import { Event } from "./fullRing.ts"
 
+/** A wake-up for each sample would be an interrupt for each, while the ring is filled. */
+const OPTIONS = { size: RING_SIZE, wakeup: { bytes: RING_SIZE / 2 } }
+
 /** `drain` with one visitor that sums a field. */
 const visitor = Effect.gen(function*() {
   const { rings, round } = yield* acquirePerf
-  const reader = yield* PerfBuffer.make(rings, { size: RING_SIZE })
+  const reader = yield* PerfBuffer.make(rings, OPTIONS)
   let sum = 0
   const visit: PerfBuffer.Visit = (view, _, offset) => {
     sum += view.getUint32(offset, true)
@@ -24,7 +27,7 @@ const visitor = Effect.gen(function*() {
 /** `drain` with a visitor that decodes each sample to an object. */
 const objects = Effect.gen(function*() {
   const { rings, round } = yield* acquirePerf
-  const reader = yield* PerfBuffer.make(rings, { size: RING_SIZE })
+  const reader = yield* PerfBuffer.make(rings, OPTIONS)
   let sum = 0
   const visit: PerfBuffer.Visit = (view, bytes, offset) => {
     sum += Event.read(view, bytes, offset).pid
@@ -40,7 +43,7 @@ const objects = Effect.gen(function*() {
 const streamed = (order: "cpu" | "time") =>
   Effect.gen(function*() {
     const { rings, round } = yield* acquirePerf
-    const options = { size: order === "time" ? 2 * RING_SIZE : RING_SIZE, order }
+    const options = { ...OPTIONS, size: order === "time" ? 2 * RING_SIZE : RING_SIZE, order }
     const pull = yield* Stream.toPull(PerfBuffer.stream(rings, Event, options))
     return round(Effect.gen(function*() {
       let sum = 0
