@@ -320,8 +320,11 @@ class Rings {
     }
   }
 
-  /** Opens the rings of CPUs that have none, and closes those of CPUs that went, once they are read. */
-  readonly refresh: Reader["refresh"] = Effect.gen({ self: this }, function*() {
+  /**
+   * Opens the rings of CPUs that have none, and closes those of CPUs that went, once they are read. Not to be interrupted: a
+   * ring that is in the map is one that is read.
+   */
+  readonly refresh: Reader["refresh"] = Effect.uninterruptible(Effect.gen({ self: this }, function*() {
     const { kernel, map, settings: { subject } } = this.reader
     if (this.closed) {
       return yield* new SystemCallError({
@@ -351,7 +354,7 @@ class Rings {
       if (yield* this.add(cpu)) opened.push(cpu)
     }
     return { opened, offline }
-  })
+  }))
 
   close(): void {
     this.closed = true
