@@ -37,13 +37,14 @@ import { type Check, checkGiven, type Checks, readGiven, type Wrong } from "../a
 import { __sk_buff, xdp_md } from "../abi/generated/structs.ts"
 import { isLayout, type Layout, type Type } from "../layout/Layout.ts"
 import { add, mov, mov32 } from "./internal/arithmetic.ts"
+import { atomicAdd } from "./internal/atomics.ts"
 import { call, type Helper, jeq, jgt } from "./internal/control.ts"
 import type { Item } from "./internal/item.ts"
 import type { Range } from "./immediates.ts"
 import { type Fault, isBetween, show } from "./internal/check.ts"
 import { AsmError } from "./internal/error.ts"
 import { faulty, mistake, read, write } from "./internal/layoutField.ts"
-import { ldMapFd, ldxw, type MapOperand, stdw } from "./internal/memory.ts"
+import { ldMapFd, ldMapValue, ldxw, type MapOperand, stdw } from "./internal/memory.ts"
 import { isRegister, type Register } from "./internal/operand.ts"
 import { type Builder, sequence } from "./internal/source.ts"
 
@@ -381,6 +382,36 @@ export const ringbufOutput = (map: MapOperand, value: StackSlot<any>, flags = 0)
     mov("r3", value.size),
     mov("r4", flags),
     call("ringbuf_output")
+  ])
+
+/**
+ * Adds 1 to the count of 8 bytes at `offset` of the one value of an array map: what a program does with an event that found no
+ * room, since nobody else learns of it. It changes `r1` and `r2`. Kernel 5.2.
+ *
+ * @example
+ * ```ts
+ * import { ArrayMap, Asm, Layout, Snippets } from "effect-ebpf"
+ *
+ * const lost = ArrayMap.define({ name: "lost", value: Layout.u64, maxEntries: 1 })
+ *
+ * const instructions = [
+ *   Snippets.ringbufReserve("events", Layout.u32, "full"),
+ *   Asm.stw("r0", 0, 1),
+ *   Snippets.ringbufSubmit("r0"),
+ *   Asm.ja("out"),
+ *   Asm.label("full"),
+ *   Snippets.countLost("lost"), // later: yield* lost.lookup(0)
+ *   Asm.label("out"),
+ *   Asm.mov("r0", 0),
+ *   Asm.exit()
+ * ]
+ * ```
+ */
+export const countLost = (map: MapOperand, offset = 0): Item =>
+  snippet(countLost, [integer("offset", offset, [0, 0x7fffffff])], () => [
+    ldMapValue("r1", map, offset),
+    mov("r2", 1),
+    atomicAdd("r1", 0, "r2")
   ])
 
 /** Copies a value from the stack into this CPU's perf buffer; `context` holds the program's. `r0` = 0, or `-errno`. */

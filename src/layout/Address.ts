@@ -15,7 +15,7 @@ import type * as Schema from "effect/Schema"
 import { schemaModule } from "../effect/onDemand.ts"
 import { show } from "./internal/error.ts"
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from "./internal/ip.ts"
-import { bytes, type Layout, LayoutError, packed, transform } from "./Layout.ts"
+import { bytes, type Layout, LayoutError, ownTransform, packed } from "./Layout.ts"
 
 const parsed = (parse: (text: string) => Uint8Array | undefined, expected: string) => (text: string): Uint8Array => {
   const address = typeof text === "string" ? parse(text) : undefined
@@ -34,14 +34,14 @@ const IPV6 = "an IPv6 address such as \"2001:db8::1\""
 const MAC = "a MAC address such as \"02:00:00:00:00:01\""
 
 /** An IPv4 address in 4 bytes (`struct in_addr`), aligned as they are: to 1. */
-export const ipv4: Layout<string> = transform(bytes(4), {
+export const ipv4: Layout<string> = ownTransform(bytes(4), {
   decode: formatIpv4,
   encode: parsed(parseIpv4, IPV4),
   schema: textOf(parseIpv4, IPV4)
 })
 
 /** An IPv6 address in 16 bytes (`struct in6_addr`); read in the form of RFC 5952. */
-export const ipv6: Layout<string> = transform(bytes(16), {
+export const ipv6: Layout<string> = ownTransform(bytes(16), {
   decode: formatIpv6,
   encode: parsed(parseIpv6, IPV6),
   schema: textOf(parseIpv6, IPV6)
@@ -53,7 +53,7 @@ const parseMac = (text: string): Uint8Array | undefined =>
     : undefined
 
 /** An Ethernet address in 6 bytes. */
-export const mac: Layout<string> = transform(bytes(6), {
+export const mac: Layout<string> = ownTransform(bytes(6), {
   decode: (address) => Array.from(address, (byte) => byte.toString(16).padStart(2, "0")).join(":"),
   encode: parsed(parseMac, MAC),
   schema: textOf(parseMac, MAC)
@@ -103,7 +103,7 @@ const prefix = (family: Family): Layout<string> => {
     }
     return { length: Uint8Array.of(length, 0, 0, 0), address }
   }
-  return transform(base, {
+  return ownTransform(base, {
     decode: ({ address, length }) =>
       `${format(address)}/${new DataView(length.buffer, length.byteOffset).getUint32(0, true)}`,
     encode,

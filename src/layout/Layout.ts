@@ -24,10 +24,17 @@
 import { dual } from "effect/Function"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import { decode as decodeRows, encode as encodeRows, lengthOf } from "./internal/columns.ts"
+import { decode as decodeRows, emptyColumns, encode as encodeRows, lengthOf } from "./internal/columns.ts"
 import { compileRead, compileWrite } from "./internal/compile.ts"
+import {
+  compileReadMany,
+  compileReadScattered,
+  type Progress,
+  type ReadMany,
+  type ReadScattered
+} from "./internal/compileRows.ts"
 import { LayoutError, show } from "./internal/error.ts"
-import { depthOf, type IntNode, type Node, placeStruct, range } from "./internal/node.ts"
+import { depthOf, type IntNode, type Node, placeStruct, range, runsForeignCode } from "./internal/node.ts"
 import { schemaOf } from "./internal/schema.ts"
 
 export {
@@ -82,6 +89,9 @@ const has = (typeId: symbol | string, u: unknown): boolean => {
 
 const isBits = (u: unknown): u is Bits<any> => has(BitsTypeId, u)
 
+/** The node of a layout that this module made, and of no other object that looks like one. */
+let ownNode: (layout: Layout<any>) => Node | undefined
+
 /** Compiles on first use: a program has many more layouts (all of `abi/`, all generated types) than it reads with. */
 class LayoutImpl<A> implements Layout<A> {
   readonly [TypeId]: typeof TypeId = TypeId
@@ -91,8 +101,14 @@ class LayoutImpl<A> implements Layout<A> {
   read: (view: DataView, bytes: Uint8Array, offset: number) => A
   write: (view: DataView, bytes: Uint8Array, offset: number, value: A) => void
   private cachedSchema: Schema.Codec<A> | undefined
+  /** What `directReads` trusts: no code of a user's can set it, as it can every other property. */
+  readonly #own: Node
+  static {
+    ownNode = (layout) => #own in layout ? layout.#own : undefined
+  }
   constructor(node: Node) {
     this.node = node
+    this.#own = node
     this.size = node.size
     this.align = node.align
     this.read = (view, bytes, offset) => {
@@ -348,7 +364,16 @@ const codecOf = <A, B>(codec: Codec<A, B>): Codec<A, B> => {
  * })
  * ```
  */
-export const transform = <A, B>(base: Layout<A>, codec: Codec<A, B>): Layout<B> => {
+export const transform = <A, B>(base: Layout<A>, codec: Codec<A, B>): Layout<B> => mapped(base, codec, false)
+
+/**
+ * `transform` for codecs of this package, which may run on memory that users must not reach.
+ *
+ * @internal
+ */
+export const ownTransform = <A, B>(base: Layout<A>, codec: Codec<A, B>): Layout<B> => mapped(base, codec, true)
+
+const mapped = <A, B>(base: Layout<A>, codec: Codec<A, B>, ours: boolean): Layout<B> => {
   const node = nodeOf(base)
   const { decode, encode, schema } = codecOf(codec)
   if (typeof decode !== "function") return refuse("a function", show(decode), "decode")
@@ -358,7 +383,7 @@ export const transform = <A, B>(base: Layout<A>, codec: Codec<A, B>): Layout<B> 
   }
   // A Schema may be a function too: a class.
   const given = typeof schema === "function" && !("ast" in schema) ? schema : () => schema
-  return make({ _tag: "Mapped", size: node.size, align: node.align, base: node, decode, encode, schema: given })
+  return make({ _tag: "Mapped", size: node.size, align: node.align, base: node, decode, encode, schema: given, ours })
 }
 
 /**
@@ -492,6 +517,82 @@ export const writeColumns = <A>(
   from: number,
   to: number
 ): void => encodeRows(layout.node, columns, target, from, to)
+
+/**
+ * How values are read straight from memory that users must not reach, such as mapped pages: by code of this package alone,
+ * compiled on first use. Its callers have checked that each record is there.
+ *
+ * @internal
+ */
+export interface DirectReads<A> {
+  /** The layout's size, which nobody has changed. */
+  readonly size: number
+  readonly read: (view: DataView, bytes: Uint8Array, offset: number) => A
+  /** Adds the values at the first `count` of the offsets. What throws leaves in `progress` how many were read. */
+  readonly many: (
+    view: DataView,
+    bytes: Uint8Array,
+    offsets: Int32Array,
+    count: number,
+    values: Array<A>,
+    progress: Progress
+  ) => void
+  /** The same into rows of columns, from row `first` on: `flat` is of `columnsFor`. */
+  readonly scattered: ReadScattered
+}
+
+const directs = new WeakMap<Node, DirectReads<any>>()
+
+const direct = <A>(node: Node): DirectReads<A> => {
+  const known = directs.get(node)
+  if (known !== undefined) return known
+  let read: DirectReads<A>["read"] | undefined
+  let many: ReadMany | undefined
+  let scattered: ReadScattered | undefined
+  const made: DirectReads<A> = {
+    size: node.size,
+    get read() {
+      return read ??= compileRead(node) as DirectReads<A>["read"]
+    },
+    get many() {
+      return (many ??= compileReadMany(node)) as DirectReads<A>["many"]
+    },
+    get scattered() {
+      return scattered ??= compileReadScattered(node)
+    }
+  }
+  directs.set(node, made)
+  return made
+}
+
+/**
+ * The direct reads of a layout, or `undefined` where reading it may run somebody else's code: a `transform`, or an object
+ * that is no layout of this module. Such a layout is to be given a copy.
+ *
+ * @internal
+ */
+export const directReads = <A>(layout: Layout<A>): DirectReads<A> | undefined => {
+  const node = ownNode(layout)
+  return node === undefined || runsForeignCode(node) ? undefined : direct(node)
+}
+
+/**
+ * Columns of a layout for so many rows, to be filled by `scattered` or `readColumnsOf`.
+ *
+ * @internal
+ */
+export const columnsFor = <A>(
+  layout: Layout<A>,
+  rows: number
+): { readonly columns: Columns<A>; readonly flat: ReadonlyArray<unknown> } =>
+  emptyColumns(layout.node, rows) as { readonly columns: Columns<A>; readonly flat: ReadonlyArray<unknown> }
+
+/**
+ * As `DirectReads.scattered`, of any layout, from memory that its code may see.
+ *
+ * @internal
+ */
+export const scatteredReads = <A>(layout: Layout<A>): ReadScattered => direct<A>(layout.node).scattered
 
 /** The number of rows in columns, or `undefined` where they differ. */
 export const rowsOf = <A>(layout: Layout<A>, columns: Columns<A> | ReadonlyArray<A>): number | undefined =>

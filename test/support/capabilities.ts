@@ -37,7 +37,7 @@ type Operation = Effect.Effect<unknown, { readonly _tag: string }, Kernel.Kernel
 const operations = {
   hashMap: HashMap.make({ name: "tried", key: Layout.u32, value: Layout.u32, maxEntries: 8 }),
   arrayMap: ArrayMap.make({ name: "tried", value: Layout.u32, maxEntries: 8 }),
-  ringBuffer: Effect.flatMap(ring, RingBuffer.make),
+  ringBuffer: Effect.flatMap(ring, (events) => RingBuffer.make(events)),
   kernelBtf: KernelBtf.load,
   loadSocketFilter: load("socket_filter"),
   loadXdp: load("xdp"),

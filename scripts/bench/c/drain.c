@@ -14,13 +14,16 @@
 
 static int program;
 static struct ring_buffer *ring;
-static uint64_t sum;
+static uint64_t sum, parents, times;
 
 static int on_record(void *context, void *data, size_t size)
 {
 	(void)context;
 	(void)size;
-	sum += *(uint32_t *)data;
+	const uint32_t *words = data;
+	sum += words[0];
+	parents += words[1];
+	times += *(uint64_t *)(words + 2);
 	return 0;
 }
 
@@ -37,11 +40,11 @@ static double drain_full_rings(void)
 	double took = 0;
 	for (int i = 0; i < FILLS; i++) {
 		fill();
-		sum = 0;
+		sum = parents = times = 0;
 		double start = nanoseconds();
 		int count = ring_buffer__consume(ring);
 		took += nanoseconds() - start;
-		check(count == RECORDS && sum == RECORDS, "every record, with its field");
+		check(count == RECORDS && sum == RECORDS && parents == 2 * sum && times != 0, "every record, with its fields");
 	}
 	return took / FILLS / RECORDS;
 }

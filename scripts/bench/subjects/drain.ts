@@ -5,18 +5,22 @@ import * as Stream from "effect/Stream"
 import { answer } from "../answer.ts"
 import { acquireRing, RECORDS } from "./fullRing.ts"
 
-/** In place: `drain` with one visitor that sums a field. */
+/** `drain` with one visitor that sums three fields. */
 const inPlace = Effect.gen(function*() {
   const { ring, round } = yield* acquireRing
   const reader = yield* RingBuffer.make(ring)
   let sum = 0
-  const visit: RingBuffer.Visit = (view, _, offset) => {
-    sum += view.getUint32(offset, true)
+  let parents = 0
+  let times = 0
+  const visit: RingBuffer.Visit<unknown> = (record) => {
+    sum += record.u32(0)
+    parents += record.u32(4)
+    times += record.u64Number(8)
   }
   return round(Effect.sync(() => {
-    sum = 0
+    sum = parents = times = 0
     reader.drain(visit)
-    return sum
+    return parents === 2 * sum && times > 0 ? sum : -1
   }))
 })
 
@@ -25,12 +29,12 @@ const shared = Effect.gen(function*() {
   const { ring, round } = yield* acquireRing
   const reader = yield* RingBuffer.make(ring)
   let sum = 0
-  const visitors: ReadonlyArray<RingBuffer.Visit> = [
-    (view, _, offset) => void (sum += view.getUint32(offset, true)),
-    (view, _, offset) => void (sum += view.getUint8(offset)),
-    (view, _, offset) => void (sum += view.getUint16(offset, true)),
-    (view, _, offset) => void (sum += view.getInt32(offset, true)),
-    (_, bytes, offset) => void (sum += bytes[offset]!)
+  const visitors: ReadonlyArray<RingBuffer.Visit<unknown>> = [
+    (record) => void (sum += record.u32(0)),
+    (record) => void (sum += record.u8(0)),
+    (record) => void (sum += record.u16(0)),
+    (record) => void (sum += record.i32(0)),
+    (record) => void (sum += record.i8(0))
   ]
   let turn = 0
   return round(Effect.sync(() => {

@@ -39,6 +39,15 @@ const readerOf = (node: Node): ReadRows => {
   return reader
 }
 
+/** Columns for `rows` records, of which none is read yet, and those that hold values, in the order of the fields. */
+export const emptyColumns = (
+  node: Node,
+  rows: number
+): { readonly columns: unknown; readonly flat: ReadonlyArray<unknown> } => {
+  const flat: Array<unknown> = []
+  return { columns: allocate(node, rows, flat), flat }
+}
+
 /** The columns of `rows` records that lie `stride` bytes apart. */
 export const decode = (node: Node, view: DataView, bytes: Uint8Array, stride: number, rows: number): unknown => {
   const flat: Array<unknown> = []

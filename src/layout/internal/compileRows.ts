@@ -51,19 +51,68 @@ const declare = (source: Source, leaves: ReadonlyArray<Leaf>): ReadonlyArray<str
     return column
   })
 
-export const compileReadRows = (node: Node): ReadRows => {
-  const source = new Source()
-  const leaves = leavesOf(node, (part) => part.node._tag === "Struct")
-  const columns = declare(source, leaves)
-  source.emit("for (let row = 0, o = 0; row < rows; row++, o += stride) {")
+/** Emits the statements that read one record at `o` into row `row` of each column. */
+const readRow = (source: Source, leaves: ReadonlyArray<Leaf>, columns: ReadonlyArray<string>): void => {
   for (const [i, leaf] of leaves.entries()) {
     const value = leaf.bits === undefined
       ? read(source, leaf.node, leaf.offset, leaf.path)
       : readBits(leaf.node as IntNode, leaf.offset, leaf.bits, leaf.path)
     source.emit(`${columns[i]}[row] = ${leaf.node._tag === "Bool" ? `${value} ? 1 : 0` : value};`)
   }
+}
+
+export const compileReadRows = (node: Node): ReadRows => {
+  const source = new Source()
+  const leaves = leavesOf(node, (part) => part.node._tag === "Struct")
+  const columns = declare(source, leaves)
+  source.emit("for (let row = 0, o = 0; row < rows; row++, o += stride) {")
+  readRow(source, leaves, columns)
   source.emit("}")
   return source.build<ReadRows>("v, u, stride, rows, columns")
+}
+
+/** Where it was when it failed. */
+export interface Progress {
+  done: number
+}
+
+/** Reads records at the first `count` of the offsets, in order: adds their values to `values`. */
+export type ReadMany = (
+  view: DataView,
+  bytes: Uint8Array,
+  offsets: Int32Array,
+  count: number,
+  values: Array<unknown>,
+  progress: Progress
+) => void
+
+export const compileReadMany = (node: Node): ReadMany => {
+  const source = new Source()
+  source.emit("let row = 0; try { for (; row < count; row++) { const o = offsets[row];")
+  source.emit(`values.push(${read(source, node, 0, "")});`)
+  source.emit("} } finally { progress.done = row; }")
+  return source.build<ReadMany>("v, u, offsets, count, values, progress")
+}
+
+/** Reads records at the first `count` of the offsets into rows from `first` on of columns. */
+export type ReadScattered = (
+  view: DataView,
+  bytes: Uint8Array,
+  offsets: Int32Array,
+  count: number,
+  columns: ReadonlyArray<unknown>,
+  first: number,
+  progress: Progress
+) => void
+
+export const compileReadScattered = (node: Node): ReadScattered => {
+  const source = new Source()
+  const leaves = leavesOf(node, (part) => part.node._tag === "Struct")
+  const columns = declare(source, leaves)
+  source.emit("let i = 0; try { for (; i < count; i++) { const o = offsets[i]; const row = first + i;")
+  readRow(source, leaves, columns)
+  source.emit("} } finally { progress.done = i; }")
+  return source.build<ReadScattered>("v, u, offsets, count, columns, first, progress")
 }
 
 /**

@@ -79,6 +79,8 @@ export interface MappedNode {
   readonly encode: (value: any) => any
   /** Gives a `Schema.Codec`; this file knows no Effect. */
   readonly schema: () => unknown
+  /** Whether its codec is this package's own, which does nothing but what it is there for. */
+  readonly ours: boolean
 }
 
 export type Node =
@@ -124,6 +126,18 @@ const innerOf = (node: Node): ReadonlyArray<Node> => {
       return []
   }
 }
+
+/** Whether reading such a value runs code that is not this package's: it may do anything, such as closing what it is read from. */
+export const runsForeignCode = (node: Node): boolean => {
+  let foreign = foreignNodes.get(node)
+  if (foreign === undefined) {
+    foreign = (node._tag === "Mapped" && !node.ours) || innerOf(node).some(runsForeignCode)
+    foreignNodes.set(node, foreign)
+  }
+  return foreign
+}
+
+const foreignNodes = new WeakMap<Node, boolean>()
 
 export const alignUp = (n: number, align: number): number => Math.ceil(n / align) * align
 

@@ -42,7 +42,7 @@ const verdictOf = (program: Program.Program<Program.TestRunnable>, data: Uint8Ar
 const drain = <A>(ring: RingBufferMap.RingBufferMap<A>) =>
   Effect.scoped(Effect.map(RingBuffer.make(ring), (reader) => {
     const records: Array<A> = []
-    reader.drain((view, bytes, offset) => records.push(ring.record.read(view, bytes, offset)))
+    reader.drain((record) => records.push(record.decode()))
     return records
   }))
 

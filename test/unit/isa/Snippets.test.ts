@@ -183,6 +183,12 @@ describe("sequences that call helpers", () => {
       Asm.call("ringbuf_output")
     )
     same(
+      Snippets.countLost("m", 8),
+      Asm.ldMapValue("r1", "m", 8),
+      Asm.mov("r2", 1),
+      Asm.atomicAdd("r1", 0, "r2")
+    )
+    same(
       Snippets.perfOutput("r6", "m", value),
       Asm.mov("r1", "r6"),
       Asm.ldMapFd("r2", "m"),
