@@ -631,7 +631,7 @@ export const ringBuffers = (
         Stream.runCollect
       )
       expect(found.map(({ sequence }) => sequence)).toEqual([0, 2, 4, 6])
-      expect(reader.statistics()).toMatchObject({ events: 7, decodeErrors: 3, batches: 1 })
+      expect(reader.statistics()).toMatchObject({ events: 7, decodeErrors: 3 })
       yield* produce(1)
       const error = yield* RingBuffer.streamFrom(reader).pipe(Stream.runDrain, Effect.flip)
       expect(error).toMatchObject({ _tag: "EventDecodeError" })
