@@ -38,6 +38,7 @@ import {
 } from "../kernel/options.ts"
 import { shown } from "../kernel/validate.ts"
 import * as BpfMap from "../map/BpfMap.ts"
+import type { MapMismatch } from "../map/MapError.ts"
 import * as Program from "../program/Program.ts"
 import type { ProgramType } from "../abi/names.ts"
 import type { Loaded, Maps, Programs, Recipe, StartError } from "./internal/entry.ts"
@@ -162,7 +163,7 @@ export const get = <const N extends Name>(name: N, options?: Options<N>): EntryO
 }
 
 /** All that loading can fail with. */
-export type LoadError = Program.LoadError | StartError
+export type LoadError = Program.LoadError | MapMismatch | StartError
 
 type Loading<A> = Effect.Effect<A, LoadError, Kernel | Scope.Scope>
 

@@ -29,30 +29,28 @@ import { errno } from "../abi/errno.ts"
 import { freezeMap } from "../bpf/maps.ts"
 import { listById } from "../bpf/objectIds.ts"
 import { pinObject } from "../bpf/pins.ts"
-import { allOrNothing } from "../kernel/systemCall.ts"
 import { Kernel, type KernelService } from "../kernel/Kernel.ts"
 import { anInteger, type Checks, readingOptions, whenRight } from "../kernel/options.ts"
 import { type InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { MapKind, MapSpec } from "../spec/MapSpec.ts"
-import { readSpec } from "./internal/spec.ts"
-import { createMap } from "./internal/create.ts"
 import { isFrozen, whyNotAllowed } from "./internal/fileState.ts"
 import {
   assertMap,
   type BpfMap,
   closedError,
   describe as describeSpec,
-  handleOf,
   isBpfMap as isHandleOfMap
 } from "./internal/handle.ts"
 import { type Info, readInfo } from "./internal/info.ts"
 import * as Open from "./internal/open.ts"
+import type { CreateOptions } from "./internal/open.ts"
 import type { Definition } from "./MapDefinition.ts"
 import type { MapMismatch } from "./MapError.ts"
 import type { Iterate, IterationError } from "./MapOperations.ts"
 
 export type { BpfMap } from "./internal/handle.ts"
 export type { Info } from "./internal/info.ts"
+export type { CreateOptions } from "./internal/open.ts"
 export type { DefineOptions, Definition } from "./MapDefinition.ts"
 
 /** True for handles of maps, of any family. They print as `hash map "counters", id 7, fd 12`. */
@@ -65,32 +63,53 @@ export const describe: (spec: MapSpec) => string = describeSpec
 
 /**
  * Creates a map of any kind, to be given to programs; it is closed with the scope. For typed reads and writes use the
- * module of its family, or `BytesMap` for a kind that has none.
+ * module of its family, or `BytesMap` for a kind that has none. Its contents, freezing and pinning are as for `create`.
  *
  * Fails with `InvalidArgument` for a bad name, size or number of entries, and with `SystemCallError` if the kernel
- * refuses. Needs CAP_BPF (or CAP_SYS_ADMIN before 5.8).
+ * refuses; for a map that is pinned by name as `openPinned` does. Needs CAP_BPF (or CAP_SYS_ADMIN before 5.8).
  */
 export const make = <const T extends MapKind>(
-  spec: MapSpec<T>
-): Effect.Effect<BpfMap<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
-  whenRight(() => {
-    const read = readSpec(spec) as MapSpec<T>
-    const { name, type: kind } = read
-    return Effect.flatMap(
-      Kernel,
-      (kernel) => Effect.map(createMap(kernel, read), (descriptor) => handleOf(kernel, descriptor, { ...read }))
-    ).pipe(Effect.withSpan("BpfMap.make", { attributes: { name, kind } }))
-  })
+  spec: MapSpec<T>,
+  options?: CreateOptions
+): Effect.Effect<BpfMap<T>, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> =>
+  create(Open.define<T, BpfMap<T>>(spec, ({ map }) => Effect.succeed(map)), options)
 
 /**
  * Creates the map that is defined, closed with the scope: the same as the `make` of its family.
  *
- * Fails with `InvalidArgument` for a bad name, size or number of entries, and with `SystemCallError` if the kernel
- * refuses.
+ * A spec's `contents` are written, and it is frozen where it says so, before anyone else sees it. With `pinning: "by name"`
+ * the map that is pinned under its name in `pinFolder` (dots become `_`, as the file system takes none) is opened, and it
+ * is created and pinned where there is none: two processes that do so at once get the same map. One that was found is not
+ * written to.
+ *
+ * Fails as its family's `make` does, and for a map that is pinned by name as `openPinned` does: with `MapMismatch`, which
+ * names the differences, where another map has the name.
+ *
+ * @example
+ * ```ts
+ * import { BpfMap, BytesMap } from "effect-ebpf"
+ * import * as Effect from "effect/Effect"
+ *
+ * // An object's constants: one value, which no process can change.
+ * const constants = BytesMap.define({
+ *   type: "array",
+ *   name: ".rodata",
+ *   keySize: 4,
+ *   valueSize: 8,
+ *   maxEntries: 1,
+ *   flags: 0x80, // BPF_F_RDONLY_PROG
+ *   contents: [[new Uint8Array(4), new Uint8Array(8).fill(1)]],
+ *   frozen: true,
+ *   pinning: "by name"
+ * })
+ *
+ * const program = Effect.scoped(BpfMap.create(constants, { pinFolder: "/sys/fs/bpf/app" })) // at /sys/fs/bpf/app/_rodata
+ * ```
  */
 export const create: <M extends BpfMap>(
-  definition: Definition<M>
-) => Effect.Effect<M, InvalidArgument | SystemCallError, Kernel | Scope.Scope> = Open.create
+  definition: Definition<M>,
+  options?: CreateOptions
+) => Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> = Open.createOrShare
 
 /**
  * Opens the map pinned at a path, by this process or another; its descriptor is closed with the scope.
@@ -111,16 +130,8 @@ export const openPinned: <M extends BpfMap>(
 export const pinned = <M extends BpfMap>(
   definition: Definition<M>,
   path: string
-): Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> => {
-  const createAndPin = allOrNothing(Effect.tap(create(definition), (map) => pin(map, path)))
-  const is = (wanted: number) => (error: unknown): error is SystemCallError =>
-    error instanceof SystemCallError && error.errno === wanted
-  return openPinned(definition, path).pipe(
-    Effect.catchIf(is(errno.ENOENT), () => createAndPin),
-    // Another process was faster.
-    Effect.catchIf(is(errno.EEXIST), () => openPinned(definition, path))
-  )
-}
+): Effect.Effect<M, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> =>
+  Open.openOrPin(definition, path)
 
 /**
  * Opens a map by the id that `Info` and bpftool show; its descriptor is closed with the scope. Needs CAP_SYS_ADMIN.

@@ -30,8 +30,9 @@ import type { BpfMap, Definition } from "./BpfMap.ts"
 import { exactBytes, strideOf } from "./internal/codec.ts"
 import { extend, handleOf, type Opened } from "./internal/handle.ts"
 import { acquireKeyed } from "./internal/keyed.ts"
-import { createFrom } from "./internal/definition.ts"
-import { define as defineMap, specOfFound } from "./internal/open.ts"
+import { whenRight } from "../kernel/options.ts"
+import type { MapMismatch } from "./MapError.ts"
+import { type CreateOptions, createOrShare, define as defineMap, specOfFound } from "./internal/open.ts"
 import { readSpec } from "./internal/spec.ts"
 import { acquirePinned } from "../bpf/pins.ts"
 import type { Keyed } from "./MapOperations.ts"
@@ -58,14 +59,16 @@ export const define = <const T extends MapKind>(spec: MapSpec<T>): Definition<By
   defineMap<T, BytesMap<T>>(readSpec(spec) as MapSpec<T>, acquire)
 
 /**
- * Creates a map, closed with the scope.
+ * Creates a map, closed with the scope; its contents, freezing and pinning are as for `BpfMap.create`.
  *
  * Fails with `InvalidArgument` for a bad name, size or number of entries, and with `SystemCallError` if the kernel
  * refuses.
  */
 export const make = <const T extends MapKind>(
-  spec: MapSpec<T>
-): Effect.Effect<BytesMap<T>, InvalidArgument | SystemCallError, Kernel | Scope.Scope> => createFrom(() => define(spec))
+  spec: MapSpec<T>,
+  options?: CreateOptions
+): Effect.Effect<BytesMap<T>, InvalidArgument | MapMismatch | SystemCallError, Kernel | Scope.Scope> =>
+  whenRight(() => createOrShare(define(spec), options))
 
 const adopt = (kernel: KernelService, descriptor: Descriptor, found: string) =>
   Effect.flatMap(

@@ -37,6 +37,8 @@ export interface Facts {
   readonly flags: ReadonlyArray<CreateFlag>
   /** False where `maxEntries` must be 0, as elements belong to other objects. */
   readonly hasMaxEntries: boolean
+  /** What is written as a value: bytes, or the descriptor of another object. */
+  readonly values: "bytes" | "descriptors"
   /** Whether an element has one value for each possible CPU. */
   readonly perCpu: boolean
   /** Whether it forgets elements to make room for others. */
@@ -67,6 +69,7 @@ const NUMA = "BPF_F_NUMA_NODE"
 const base = {
   flags: [NUMA],
   hasMaxEntries: true,
+  values: "bytes",
   perCpu: false,
   evicts: false,
   walkedByBatches: false,
@@ -96,7 +99,7 @@ const lru: Facts = {
 const queue: Facts = { ...base, keys: "none", keySize: [0], valueSize: some, takes: true }
 const ring: Facts = { ...base, keys: "none", keySize: [0], valueSize: [0], mmap: "always" }
 /** Arrays of other objects, by descriptors. */
-const slots: Facts = { ...base, keys: "index", keySize: [4], valueSize: [4] }
+const slots: Facts = { ...base, keys: "index", keySize: [4], valueSize: [4], values: "descriptors" }
 const wideSlots: Facts = { ...slots, valueSize: [4, 8] }
 const cgroupStorage: Facts = {
   ...base,
@@ -161,23 +164,24 @@ const table = {
     keys: "key",
     keySize: some,
     valueSize: [4],
+    values: "descriptors",
     flags: ["BPF_F_NO_PREALLOC", NUMA, "BPF_F_ZERO_SEED"],
     walkedByBatches: true,
     btf: "refused",
     inner: "never"
   },
-  devmap: { ...wideSlots, btf: "refused" },
+  devmap: { ...wideSlots, values: "bytes", btf: "refused" },
   sockmap: { ...wideSlots, btf: "refused" },
-  cpumap: { ...wideSlots, btf: "refused" },
+  cpumap: { ...wideSlots, values: "bytes", btf: "refused" },
   xskmap: { ...slots, btf: "refused", inner: "as long" },
-  sockhash: { ...base, keys: "key", keySize: some, valueSize: [4, 8], btf: "refused" },
+  sockhash: { ...base, keys: "key", keySize: some, valueSize: [4, 8], values: "descriptors", btf: "refused" },
   cgroup_storage: cgroupStorage,
   reuseport_sockarray: wideSlots,
   percpu_cgroup_storage: { ...cgroupStorage, perCpu: true, holds: [] },
   queue,
   stack: queue,
   sk_storage: localStorage,
-  devmap_hash: { ...wideSlots, keys: "key", btf: "refused" },
+  devmap_hash: { ...wideSlots, values: "bytes", keys: "key", btf: "refused" },
   // Its value is what the kernel's BTF says, and is checked by it.
   struct_ops: { ...base, keys: "index", keySize: [4], valueSize: some, flags: [], inner: "never" },
   ringbuf: { ...ring, since: "ringbuf" },

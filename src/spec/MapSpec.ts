@@ -25,10 +25,41 @@ export interface MapSpec<T extends MapKind = MapKind> {
   /** What the maps inside a map of maps are like. */
   readonly inner?: MapSpec
   /**
-   * The layouts of its keys and values. Where given, the map carries BTF made from them: local storage and spin locks
-   * need it, and bpftool prints entries by it.
+   * The types of its keys and values: their layouts, of which BTF is made, or BTF that there is. Where given, the map
+   * carries it: local storage and spin locks need it, and bpftool prints entries by it.
    */
-  readonly types?: { readonly key: Layout<any>; readonly value: Layout<any> }
+  readonly types?: LayoutTypes | ObjectTypes
   /** The type in the kernel's own BTF that the value has: what a struct_ops map is for. */
   readonly vmlinuxValueType?: number
+  /** Entries that are written as it is created, before anyone else sees it. */
+  readonly contents?: Contents
+  /** Whether it is read-only for processes once its contents are written, as an object's `.rodata` is; kernel 5.2. */
+  readonly frozen?: boolean
+  /**
+   * Where given, the map is shared by its name (libbpf's `LIBBPF_PIN_BY_NAME`): the one that is pinned under it is opened,
+   * if it is as described, and else it is created and pinned. `BpfMap.create` says in which folder.
+   */
+  readonly pinning?: "by name"
 }
+
+/** Types by layouts. */
+export interface LayoutTypes {
+  readonly key: Layout<any>
+  readonly value: Layout<any>
+}
+
+/** Types by their ids in BTF, as a compiled object has them. */
+export interface ObjectTypes {
+  /** The blob, as `BPF_BTF_LOAD` takes it. */
+  readonly btf: Uint8Array
+  /** The id of the key's type; 0 where there is none, as for an object's variables. */
+  readonly key: number
+  readonly value: number
+}
+
+/**
+ * First entries, in the order that they are written in. Keys and values are bytes of the map's sizes, for per-CPU kinds one
+ * value that all CPUs get; in maps of other objects a value is the object, by its handle or descriptor. Queues, stacks and
+ * filters have keys of no bytes.
+ */
+export type Contents = ReadonlyArray<readonly [key: Uint8Array, value: Uint8Array | { readonly fd: number }]>

@@ -88,6 +88,12 @@ const functions = (
 ): { readonly [name: string]: Taking } => ({
   ...constructors,
   "ArrayMap.view": { all: { readonly: true }, required: none, call: (given) => library.ArrayMap.view(array, given) },
+  "BpfMap.create": { all: { pinFolder: "/sys/fs/bpf" }, required: none, call: (given) => BpfMap.create(inner, given) },
+  "BpfMap.make, its options": {
+    all: { pinFolder: "/sys/fs/bpf" },
+    required: none,
+    call: (given) => BpfMap.make(spec, given)
+  },
   "BpfMap.make": {
     all: { ...spec, mapExtra: 0 },
     required: [...named, "type", "keySize", "valueSize", "flags"],
@@ -366,7 +372,7 @@ const notYet = new Set([
  * called), as no type of theirs is asked for at all. May only shrink.
  */
 const plain =
-  /^(Address|BpfMap\.describe|Btf|BtfType|Disassembler\.parse|Faults\.wrap|Features|Helper|Instruction|KernelBtf\.shared|KernelSymbols\.(parse|format)|Layout\.(encode|decode|decodeColumns|writeColumns|rowsOf|field)|LpmTrie\.prefix|MapKind|PerCpu|ProgramContext|ProgramKind|Relocation|ReturnCode|Tracepoint\.recordSize|Asm\.coreRead)\b/
+  /^(Address|BpfMap\.describe|Btf|BtfType|Disassembler\.parse|Faults\.wrap|Features|Helper|Instruction|KernelBtf\.shared|KernelSymbols\.(parse|format)|Layout\.(encode|decode|decodeColumns|writeColumns|rowsOf|field|directReads|columnsFor|scatteredReads)|LpmTrie\.prefix|MapKind|PerCpu|ProgramContext|ProgramKind|Relocation|ReturnCode|Tracepoint\.recordSize|Asm\.coreRead)\b/
 
 const takesOptions = ({ name, parameters }: Exported): boolean =>
   !noOptions.has(name) && parameters.some((parameter) => /^(options|input|plan|spec|entry)\b/.test(parameter))

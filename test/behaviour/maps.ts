@@ -20,6 +20,7 @@ import { many } from "./maps/many.ts"
 import { refusals } from "./maps/refusals.ts"
 import { eviction } from "./maps/eviction.ts"
 import { handles } from "./maps/handles.ts"
+import { described } from "./maps/described.ts"
 import { turns } from "./maps/turns.ts"
 import { reentry } from "./maps/reentry.ts"
 
@@ -28,6 +29,7 @@ export const maps = (test: Test): void => {
   describe("many entries at once", () => many(test))
   describe("turns of the event loop", () => turns(test))
   describe("refusals", () => refusals(test))
+  describe("as objects describe them", () => described(test))
   describe("eviction", () => eviction(test))
   describe("handles", () => handles(test))
   describe("user code amid operations", () => reentry(test))

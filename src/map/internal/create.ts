@@ -29,12 +29,14 @@ const acquireTypes = (kernel: KernelService, spec: MapSpec) =>
   Effect.gen(function*() {
     const layouts = typesOf(spec)
     if (layouts === undefined) return undefined
-    const { bytes, key, value } = yield* Effect.fromResult(
-      Result.mapError(
-        typeInfo(spec.name, layouts),
-        ({ actual, expected, field }) => new InvalidArgument({ field: `types, ${field}`, expected, actual })
+    const { bytes, key, value } = "btf" in layouts
+      ? { ...layouts, bytes: layouts.btf }
+      : yield* Effect.fromResult(
+        Result.mapError(
+          typeInfo(spec.name, layouts),
+          ({ actual, expected, field }) => new InvalidArgument({ field: `types, ${field}`, expected, actual })
+        )
       )
-    )
     const { fd } = yield* loadBtf(kernel, bytes, `the types of ${describe(spec)}`)
     return spec.vmlinuxValueType === undefined
       ? { btf_fd: fd, btf_key_type_id: key, btf_value_type_id: value }
@@ -52,7 +54,7 @@ const explained = (kernel: KernelService, spec: MapSpec, error: SystemCallError)
   return why === undefined ? error : new SystemCallError({ ...error, hint: why })
 }
 
-/** Creates a map of a spec that was read: a descriptor that is closed with the scope, and -1 from then on. */
+/** Creates an empty map of a spec that was read: a descriptor that is closed with the scope, and -1 from then on. */
 export const createMap = (
   kernel: KernelService,
   spec: MapSpec

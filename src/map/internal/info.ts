@@ -23,6 +23,10 @@ export interface Info {
   readonly flags: number
   /** `map_extra`; 0 on kernels before 5.16. */
   readonly mapExtra: number
+  /** The id of the BTF that it carries, and in it those of the types of its keys and values; 0 without. */
+  readonly btfId: number
+  readonly keyTypeId: number
+  readonly valueTypeId: number
 }
 
 /** Reads the info of a descriptor that is known to be a map's. */
@@ -36,7 +40,10 @@ export const readInfo = (kernel: KernelService, fd: number, subject: string): Ef
     valueSize: number("value_size"),
     maxEntries: number("max_entries"),
     flags: number("map_flags"),
-    mapExtra: number("map_extra")
+    mapExtra: number("map_extra"),
+    btfId: number("btf_id"),
+    keyTypeId: number("btf_key_type_id"),
+    valueTypeId: number("btf_value_type_id")
   }))
 
 /** The spec that such a map was made from, as far as the kernel tells. */

@@ -5,7 +5,8 @@ import { acquireById } from "../../bpf/objectIds.ts"
 import { errno } from "../../abi/errno.ts"
 import { bpf_map_create_flags } from "../../abi/generated/enums.ts"
 import { acquireDescriptor, allOrNothing, type Descriptor, readFile } from "../../kernel/systemCall.ts"
-import { assertArgument, type Check, whenRight } from "../../kernel/options.ts"
+import { aPath, assertArgument, type Check, type Checks, readOptions, whenRight } from "../../kernel/options.ts"
+import { defaultPath } from "../../kernel/BpfFs.ts"
 import { checkFd, checkId } from "../../kernel/validate.ts"
 import { Kernel, type KernelService } from "../../kernel/Kernel.ts"
 import { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
@@ -13,11 +14,12 @@ import * as MapKinds from "../../spec/MapKind.ts"
 import type { MapKind, MapSpec } from "../../spec/MapSpec.ts"
 import type { Definition } from "../MapDefinition.ts"
 import { MapMismatch } from "../MapError.ts"
-import { createMap } from "./create.ts"
-import { type BpfMap, handleOf, type Opened } from "./handle.ts"
+import { createFilled } from "./contents.ts"
+import { isFrozen } from "./fileState.ts"
+import { type BpfMap, describe, handleOf, type Opened } from "./handle.ts"
 import { type Info, readInfo, specOf } from "./info.ts"
 import { readSpec } from "./spec.ts"
-import { acquirePinned } from "../../bpf/pins.ts"
+import { acquirePinned, pinObject } from "../../bpf/pins.ts"
 
 /** A definition from its parts; the opened map has the spec's kind. */
 export const define = <T extends MapKind, M extends BpfMap<T>>(
@@ -58,7 +60,7 @@ export const create = <M extends BpfMap>(
       Kernel,
       (kernel) =>
         Effect.flatMap(
-          createMap(kernel, definition.spec),
+          createFilled(kernel, definition.spec),
           (descriptor) => withDescriptor(kernel, definition, descriptor, definition.spec)
         )
     )).pipe(Effect.withSpan("BpfMap.create", { attributes: { name, kind } }))
@@ -153,7 +155,10 @@ const adopt = <M extends BpfMap>(
   Effect.gen(function*() {
     yield* checkMap(kernel, descriptor.fd, found)
     const info = yield* readInfo(kernel, descriptor.fd, `the map ${found}`)
-    const wrong = differences(kernel, definition.spec, info, strictness)
+    const wrong = [...differences(kernel, definition.spec, info, strictness)]
+    if (strictness === "all" && definition.spec.frozen === true && !isFrozen(kernel, descriptor.fd)) {
+      wrong.push({ field: "frozen", expected: "true", actual: "false" })
+    }
     if (wrong.length > 0) return yield* new MapMismatch({ found, differences: wrong })
     return yield* withDescriptor(kernel, definition, descriptor, { ...definition.spec, ...specOf(info) })
   })
@@ -180,6 +185,57 @@ export const openPinned = <M extends BpfMap>(
       acquirePinned(kernel, path, fileFlags(definition.spec)),
       (descriptor) => adopt(kernel, definition, descriptor, `pinned at ${path}`)
     ))
+
+/** How often two who share a name may get in each other's way, by pinning and unpinning, before one gives up. */
+const MOST_TRIES = 8
+
+const refusedBy = (command: string, number: number) => (error: unknown): error is SystemCallError =>
+  error instanceof SystemCallError && error.command === command && error.errno === number
+
+/** Opens the map that is pinned at a path, or creates it with its contents and pins it there. */
+export const openOrPin = <M extends BpfMap>(
+  definition: Definition<M>,
+  path: string,
+  tries = MOST_TRIES
+): Effect.Effect<M, OpenError, Kernel | Scope.Scope> => {
+  const createAndPin = allOrNothing(
+    Effect.tap(
+      create(definition),
+      (map) => Effect.flatMap(Kernel, (kernel) => pinObject(kernel, map.fd, describe(map.spec), path))
+    )
+  )
+  return openPinned(definition, path).pipe(
+    Effect.catchIf(refusedBy("BPF_OBJ_GET", errno.ENOENT), () => createAndPin),
+    // Another was faster; and its pin may be gone again by the next look.
+    Effect.catchIf(
+      (error): error is SystemCallError => tries > 1 && refusedBy("BPF_OBJ_PIN", errno.EEXIST)(error),
+      () => openOrPin(definition, path, tries - 1)
+    )
+  )
+}
+
+/** How a map is made that may be shared. */
+export interface CreateOptions {
+  /** The folder in a BPF file system for maps that are pinned by name; `BpfFs.defaultPath` unless given. */
+  readonly pinFolder?: string
+}
+
+const createChecks: Checks<CreateOptions> = { pinFolder: aPath }
+
+/** Creates a map, or opens the one that is pinned under its name, where its spec says so. */
+export const createOrShare = <M extends BpfMap>(
+  given: Definition<M>,
+  options?: CreateOptions
+): Effect.Effect<M, OpenError, Kernel | Scope.Scope> =>
+  whenRight((): Effect.Effect<M, OpenError, Kernel | Scope.Scope> => {
+    const { pinFolder = defaultPath } = readOptions("options of a new map", options, createChecks)
+    const definition = readDefinition(given)
+    const { name, pinning } = definition.spec
+    // The BPF file system keeps names with dots for itself.
+    return pinning === undefined
+      ? create(definition)
+      : openOrPin(definition, `${pinFolder}/${name.replaceAll(".", "_")}`)
+  })
 
 /** Opens a map by its id. */
 export const fromId = <M extends BpfMap>(
