@@ -1,7 +1,12 @@
 /** Every public module, as a namespace. Each can be imported alone, as `effect-ebpf/RingBuffer`. */
 export * as AttachError from "./attach/AttachError.ts"
+export * as Cgroup from "./attach/Cgroup.ts"
 export * as Link from "./attach/Link.ts"
+export * as NetworkInterface from "./attach/NetworkInterface.ts"
+export * as RawTracepoint from "./attach/RawTracepoint.ts"
+export * as Tcx from "./attach/Tcx.ts"
 export * as Tracepoint from "./attach/Tracepoint.ts"
+export * as Xdp from "./attach/Xdp.ts"
 export * as Btf from "./btf/Btf.ts"
 export * as BtfType from "./btf/BtfType.ts"
 export * as Catalog from "./catalog/Catalog.ts"

@@ -52,8 +52,12 @@ export const attachFlags = {
   BPF_F_ALLOW_MULTI: 1 << 1,
   BPF_F_REPLACE: 1 << 2,
   BPF_F_BEFORE: 1 << 3,
-  BPF_F_AFTER: 1 << 4
+  BPF_F_AFTER: 1 << 4,
+  BPF_F_LINK: 1 << 13
 } as const
+
+/** include/uapi/linux/if_link.h */
+export const xdpFlags = { XDP_FLAGS_SKB_MODE: 1 << 1, XDP_FLAGS_DRV_MODE: 1 << 2, XDP_FLAGS_HW_MODE: 1 << 3 } as const
 
 /** include/uapi/linux/capability.h */
 export const capabilities = {

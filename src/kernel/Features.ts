@@ -30,8 +30,10 @@ export const features = {
   perfEventLink: { name: "a BPF link to a perf event", since: [5, 15] },
   perfLost: { name: "counting what a perf event lost", since: [6, 0] },
   privateStacks: { name: "functions of tracing programs with a stack of their own", since: [6, 13] },
+  rawTracepointCookie: { name: "a cookie of a raw tracepoint", since: [6, 10] },
   rawTracepointTestRun: { name: "a test run of a raw tracepoint", since: [5, 10] },
   ringbuf: { name: "a ringbuf map", since: [5, 8] },
+  tcx: { name: "programs of traffic control without a qdisc (tcx)", since: [6, 6] },
   unwrittenStack: { name: "reading bytes of the stack that were never written, with privilege", since: [6, 3] },
   userRingbuf: { name: "a user_ringbuf map", since: [6, 1] }
 } as const satisfies Record<string, Feature>

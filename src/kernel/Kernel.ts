@@ -27,7 +27,7 @@ import * as Linux from "./internal/linux.ts"
 import { KernelUnavailable } from "./KernelError.ts"
 import type { KernelService } from "./kernelService.ts"
 
-export type { BpfCalls, FileCalls, KernelService, KernelVersion, PerfCalls, Watch } from "./kernelService.ts"
+export type { BpfCalls, FileCalls, KernelService, KernelVersion, NetCalls, PerfCalls, Watch } from "./kernelService.ts"
 export type { Block, Mapping } from "./memory.ts"
 
 /** The service tag: `yield* Kernel.Kernel` gives the door. */

@@ -1,6 +1,6 @@
 // Every call at the door, by group: one row each, which is all that wrappers of a kernel (`Faults`, and the tests' own) know
 // of it. A new call is a line of an interface, a row here, and its code in either kernel.
-import type { BpfCalls, FileCalls, KernelService, PerfCalls, Watch } from "./kernelService.ts"
+import type { BpfCalls, FileCalls, KernelService, NetCalls, PerfCalls, Watch } from "./kernelService.ts"
 
 /** What a call is. */
 export interface CallFacts {
@@ -33,12 +33,18 @@ const perf: Rows<PerfCalls> = {
   readCount: { name: "read" }
 }
 
+const net: Rows<NetCalls> = {
+  interfaceIndex: { name: "if_nametoindex" },
+  interfaceName: { name: "if_indextoname" }
+}
+
 const files: Rows<FileCalls> = {
   close: { name: "close", releases: true },
   dup: { name: "fcntl", gives: "descriptor" },
   watch: { name: "epoll_ctl", gives: "watch" },
   mmap: { name: "mmap", gives: "mapping" },
   munmap: { name: "munmap", releases: true },
+  open: { name: "open", gives: "descriptor" },
   read: { name: "read" },
   readConstant: { name: "read" },
   mkdir: { name: "mkdir" },
@@ -95,6 +101,7 @@ export const wrapCalls = (kernel: KernelService, around: Around): KernelService 
     ...wrapGroup<MemoryCalls>(memory, kernel, "", around),
     bpf: wrapGroup(bpf, kernel.bpf, "bpf.", around),
     perf: wrapGroup(perf, kernel.perf, "perf.", around),
+    net: wrapGroup(net, kernel.net, "net.", around),
     files: {
       ...wrappedFiles,
       watch: (fd, onReport, isDue) => {

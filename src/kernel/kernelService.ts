@@ -39,6 +39,14 @@ export interface PerfCalls {
   readonly readCount: (fd: number, into: Block, size: number) => number
 }
 
+/** The network of the calling thread's namespace. */
+export interface NetCalls {
+  /** `if_nametoindex(3)`: the index of a network interface by its name. */
+  readonly interfaceIndex: (name: string) => number
+  /** `if_indextoname(3)` */
+  readonly interfaceName: (index: number) => string | number
+}
+
 /** Who may do what with a file. */
 export interface FileStatus {
   /** The permissions, the lower 12 bits of `st_mode`. */
@@ -63,6 +71,8 @@ export interface FileCalls {
   /** `mmap(2)`, shared, at an address of the kernel's choice. */
   readonly mmap: (fd: number, length: number, protection: number, offset: number) => Mapping | number
   readonly munmap: (mapping: Mapping) => number
+  /** `open(2)` for reading, of a file or a folder: what a cgroup is attached to by. */
+  readonly open: (path: string) => number
   /** The whole content of a file of /proc, /sys or another file system. */
   readonly read: (path: string) => Uint8Array | number
   /**
@@ -119,5 +129,6 @@ export interface KernelService {
 
   readonly bpf: BpfCalls
   readonly perf: PerfCalls
+  readonly net: NetCalls
   readonly files: FileCalls
 }

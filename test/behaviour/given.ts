@@ -183,6 +183,27 @@ const functions = (
     required: ["category", "name"],
     call: (given) => library.Tracepoint.attach(tracing, given)
   },
+  // Of what is not there: that is found when all options are read.
+  "RawTracepoint.attach": {
+    all: { cookie: 1n },
+    required: none,
+    call: (given) => library.RawTracepoint.attach(tracing as any, "sched_no_such_event", given)
+  },
+  "Xdp.attach": {
+    all: { mode: "skb" },
+    required: none,
+    call: (given) => library.Xdp.attach(program, "nonesuch0", given)
+  },
+  "Tcx.attach": {
+    all: { direction: "ingress", before: "all", expectedRevision: 1n },
+    required: ["direction"],
+    call: (given) => library.Tcx.attach(program as any, "nonesuch0", given)
+  },
+  "Cgroup.attach": {
+    all: { before: "all", expectedRevision: 1n },
+    required: none,
+    call: (given) => library.Cgroup.attach(program as any, "/nonesuch", given)
+  },
   "Faults.layer": {
     all: { nth: 1000, error: "ENOMEM" },
     required: ["nth", "error"],

@@ -138,7 +138,7 @@ export const links = (test: Test): void => {
 
   test("a link gets another program in one step, where its place can have one", () =>
     Effect.gen(function*() {
-      const cgroup = yield* acquireCgroup
+      const { fd: cgroup } = yield* acquireCgroup
       const [first, second] = [yield* passing("first"), yield* passing("second")]
       const link = yield* attachToCgroup(first, cgroup)
       const programNow = Effect.map(Link.info(link), ({ programId }) => programId)
@@ -157,7 +157,7 @@ export const links = (test: Test): void => {
 
   test("a link is detached by force, where its place lets it be, and the handle stays", () =>
     Effect.gen(function*() {
-      const cgroup = yield* acquireCgroup
+      const { fd: cgroup } = yield* acquireCgroup
       const link = yield* attachToCgroup(yield* passing("forced"), cgroup)
       const place = Effect.map(Link.info(link), (info) => info.place["cgroup_id"])
       expect(yield* place).not.toBe(0n)
@@ -171,7 +171,7 @@ export const links = (test: Test): void => {
   test("an attachment without a descriptor is one too: it is taken away with the scope, or before", () =>
     Effect.gen(function*() {
       const kernel = yield* Kernel.Kernel
-      const cgroup = yield* acquireCgroup
+      const { fd: cgroup } = yield* acquireCgroup
       const program = yield* passing("held")
       const { id } = yield* Program.info(program)
       const there = kernel.kind === "simulated"

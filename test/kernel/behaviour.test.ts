@@ -1,4 +1,5 @@
 import { beforeEach, describe } from "@effect/vitest"
+import { attachmentFaults, attachments } from "../behaviour/attachments.ts"
 import { backPressure } from "../behaviour/backPressure.ts"
 import { faults } from "../behaviour/faults.ts"
 import { links } from "../behaviour/links.ts"
@@ -22,9 +23,11 @@ describe("this machine's kernel", () => {
   describe("programs", () => programs(real))
   describe("rejections", () => rejections(real))
   describe("links", () => links(real))
+  describe("attachments", () => attachments(real))
   describe("contexts", () => contexts(real))
   describe("test runs", () => testRuns(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
+  if (process.env["FAULTS"] !== "none") describe("failing calls of attachments", () => attachmentFaults(real))
   describe("ring buffers", () =>
     ringBuffers(real, { events: 1_000_000, readers: process.env["FAULTS"] === undefined ? 1000 : 100 }))
   describe("perf buffers", () => perfBuffers(real, { events: 50_000 }))

@@ -21,6 +21,7 @@ import {
 } from "../../src/abi/generated/structs.ts"
 import { programTypes } from "../../src/abi/names.ts"
 import { perf } from "../../src/abi/os.ts"
+import { openRawTracepoint } from "../../src/bpf/links.ts"
 import { acquireTracefs } from "../../src/attach/internal/tracefs.ts"
 import {
   BpfMap,
@@ -31,7 +32,8 @@ import {
   LocalStorage,
   type MapSpec,
   Program,
-  ProgramSpec
+  ProgramSpec,
+  Tcx
 } from "../../src/index.ts"
 import * as Asm from "../../src/isa/Asm.ts"
 import { fill } from "../../src/kernel/attribute.ts"
@@ -159,6 +161,19 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
       "test/support/smallMap.ts"
     ])
     return status === 0
+  }),
+
+  // A question about this machine's own loopback changes nothing.
+  tcx: works(Tcx.programs(1, "ingress")),
+  // The attribute's field came with the cookie: a kernel without it answers E2BIG.
+  rawTracepointCookie: Effect.gen(function*() {
+    const kernel = yield* Kernel.Kernel
+    const program = yield* Program.load(
+      ProgramSpec.make({ type: "raw_tracepoint", name: "probe", instructions: pass })
+    )
+    return yield* works(
+      openRawTracepoint(kernel, { program: program.fd, name: "sched_process_exec", cookie: 1n }, {})
+    )
   }),
 
   perfEventLink: Effect.gen(function*() {

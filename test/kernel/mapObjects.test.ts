@@ -161,7 +161,7 @@ describe("maps with objects of this machine's kernel", () => {
   real("a cgroup is in a cgroup array by its folder's descriptor, and a file is not", () =>
     Effect.gen(function*() {
       const map = yield* CgroupArray.make({ name: "groups", maxEntries: 2 })
-      const group = yield* acquireCgroup
+      const { fd: group } = yield* acquireCgroup
       yield* map.update(0, group)
       expect(yield* map.delete(0)).toBe(true)
       expect(yield* map.delete(0)).toBe(false)
@@ -172,7 +172,7 @@ describe("maps with objects of this machine's kernel", () => {
   real("a cgroup keeps a value of its own", () =>
     Effect.gen(function*() {
       const map = yield* LocalStorage.makeCgroup({ name: "marks", value: Layout.u64 })
-      const group = yield* acquireCgroup
+      const { fd: group } = yield* acquireCgroup
       expect(yield* map.lookup(group)).toEqual(Option.none())
       yield* map.update(group, 5n, { mode: "noexist" })
       expect(yield* map.lookup(group)).toEqual(Option.some(5n))

@@ -25,15 +25,19 @@ const realCgroup = (kernel: Kernel.KernelService) =>
       Effect.sync(() => mkdirSync(path)),
       () => Effect.sync(() => rmdirSync(path))
     )
-    return yield* Effect.acquireRelease(
+    const fd = yield* Effect.acquireRelease(
       Effect.sync(() => openSync(path, "r")),
       (fd) => Effect.sync(() => closeSync(fd))
     )
+    return { fd, path }
   })
 
-/** A descriptor of an empty cgroup, which is removed with the scope. */
+/** An empty cgroup as a descriptor, and as a folder; removed with the scope. */
 export const acquireCgroup = Effect.gen(function*() {
   const simulated = Option.getOrUndefined(yield* Effect.serviceOption(SimulatedKernel.SimulatedKernel))
-  if (simulated !== undefined) return (yield* simulated.cgroup("/effect-ebpf-test")).fd
+  if (simulated !== undefined) {
+    const { fd } = yield* simulated.cgroup("/effect-ebpf-test")
+    return { fd, path: "/sys/fs/cgroup/effect-ebpf-test" }
+  }
   return yield* realCgroup(yield* Kernel.Kernel)
 })

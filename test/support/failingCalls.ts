@@ -32,6 +32,8 @@ const describeExit = (exit: Exit.Exit<unknown, unknown>): string =>
 const errors = ["EPERM", "ENOMEM", "EINTR", "EBUSY"] as const satisfies ReadonlyArray<ErrnoName>
 const typed = [
   "SystemCallError",
+  "AttachError",
+  "TargetNotFound",
   "VerifierError",
   "BatchError",
   "InvalidArgument",

@@ -1,4 +1,5 @@
 import { describe } from "@effect/vitest"
+import { attachmentFaults, attachments } from "../behaviour/attachments.ts"
 import { backPressure } from "../behaviour/backPressure.ts"
 import { faults } from "../behaviour/faults.ts"
 import { links } from "../behaviour/links.ts"
@@ -20,9 +21,11 @@ describe("the simulated kernel", () => {
   describe("programs", () => programs(simulated))
   describe("rejections", () => rejections(simulated))
   describe("links", () => links(simulated))
+  describe("attachments", () => attachments(simulated))
   describe("contexts", () => contexts(simulated))
   describe("test runs", () => testRuns(simulated))
   describe("failing calls of programs", () => programFaults(simulated))
+  describe("failing calls of attachments", () => attachmentFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
   describe("perf buffers", () => perfBuffers(simulated, { events: 20_000 }))
   describe("back-pressure", () => backPressure(simulated))

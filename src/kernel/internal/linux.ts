@@ -6,7 +6,7 @@ import { isMainThread } from "node:worker_threads"
 import { errno } from "../../abi/errno.ts"
 import { fcntl, mman, mount, resource } from "../../abi/os.ts"
 import { type Architecture, syscalls } from "../../abi/syscalls.ts"
-import type { BpfCalls, FileCalls, KernelService, PerfCalls } from "../kernelService.ts"
+import type { BpfCalls, FileCalls, KernelService, NetCalls, PerfCalls } from "../kernelService.ts"
 import type { Block, Mapping } from "../memory.ts"
 import { Arena, type Slab } from "../arena.ts"
 import { refuseReleased } from "../released.ts"
@@ -37,6 +37,9 @@ for (const command of descriptorCommands) givesDescriptor[command] = 1
 
 /** The bits of st_mode that are permissions; the others are the file's type. */
 const PERMISSIONS = 0o7777
+
+/** include/uapi/linux/if.h: the longest name of an interface, with its NUL. */
+const IF_NAMESIZE = 16
 
 const fileErrno = (error: unknown): number => {
   const number = (error as NodeJS.ErrnoException).errno
@@ -181,6 +184,22 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     readCount: (fd, into, size) => guarded(into, size) ? result(libc.read(fd, into.address, size)) : refused()
   }
 
+  const net: NetCalls = {
+    interfaceIndex: (name) =>
+      withBytes(text(name), (address) => {
+        const index = libc.if_nametoindex(address)
+        return index === 0 ? -errnoView[0]! : index
+      }),
+    interfaceName: (index) => {
+      const block = allocate(IF_NAMESIZE)
+      if (typeof block === "number") return block
+      const failed = Number(libc.if_indextoname(index, block.address)) === 0
+      const name = failed ? -errnoView[0]! : new TextDecoder().decode(block.bytes.slice(0, block.bytes.indexOf(0)))
+      free(block)
+      return name
+    }
+  }
+
   const files: FileCalls = {
     mmap: (fd, length, protection, offset) => acquire(length, protection, MAP_SHARED, fd, offset),
     munmap: (mapping) =>
@@ -190,6 +209,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
       return thread.close(fd)
     },
     dup: (fd) => thread.keep(result(libc.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0))),
+    open: (path) => thread.keep(withBytes(text(path), (address) => result(libc.open(address, fcntl.O_CLOEXEC, 0)))),
     read,
     readConstant: (path) => mapFile(path) ?? read(path),
     fsopen: (type) =>
@@ -236,6 +256,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
     free,
     bpf: refuseReleased(bpf, isReleased, ["call"]), // whose block is dead by then
     perf: refuseReleased(perf, isReleased, []),
+    net: refuseReleased(net, isReleased, []),
     files: refuseReleased(files, isReleased, ["close", "munmap"])
   }
 

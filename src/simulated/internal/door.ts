@@ -2,7 +2,7 @@
 import { errno } from "../../abi/errno.ts"
 import { fsconfig_command } from "../../abi/generated/enums.ts"
 import { Arena, type Slab } from "../../kernel/arena.ts"
-import type { BpfCalls, FileCalls, KernelService } from "../../kernel/Kernel.ts"
+import type { BpfCalls, FileCalls, KernelService, NetCalls } from "../../kernel/Kernel.ts"
 import { refuseReleased } from "../../kernel/released.ts"
 import { bpf } from "./bpfCommands.ts"
 import { BpfFileTree } from "./bpffs.ts"
@@ -22,12 +22,19 @@ export interface Open {
   readonly watches: number
 }
 
+/** Where cgroups are, as folders. */
+const CGROUP_MOUNT = "/sys/fs/cgroup"
+
 export interface DoorOptions {
   readonly state: KernelState
   /** The functions that the kernel's BTF names. */
   readonly functions: ReadonlyArray<string>
   /** Ids by `category/name`. */
   readonly tracepoints: ReadonlyMap<string, number>
+  /** Indices of network devices by name. */
+  readonly devices: ReadonlyMap<string, number>
+  /** Ids of cgroups by path. */
+  readonly cgroups: ReadonlyMap<string, bigint>
 }
 
 /** The process's own memory: slabs with made-up addresses. */
@@ -77,6 +84,7 @@ export class Door {
       free: (block) => this.arena.free(block),
       bpf: refuseReleased(this.bpfCalls(), isReleased, []),
       perf: refuseReleased(perf, isReleased, []),
+      net: refuseReleased(this.netCalls(options), isReleased, []),
       files: refuseReleased(this.fileCalls(options), isReleased, ["close", "munmap"])
     }
   }
@@ -105,7 +113,14 @@ export class Door {
     }
   }
 
-  private fileCalls({ functions, state, tracepoints }: DoorOptions): FileCalls {
+  private netCalls({ devices }: DoorOptions): NetCalls {
+    return {
+      interfaceIndex: (name) => devices.get(name) ?? -errno.ENODEV,
+      interfaceName: (index) => [...devices].find(([, other]) => other === index)?.[0] ?? -errno.ENXIO
+    }
+  }
+
+  private fileCalls({ cgroups, functions, state, tracepoints }: DoorOptions): FileCalls {
     const { descriptors, mounts, objects, possibleCpus } = state
     const read = makeFiles({ functions, possibleCpus, tracepoints, mounts, descriptors })
     return {
@@ -116,6 +131,15 @@ export class Door {
         return descriptors.close(fd)
       },
       dup: (fd) => descriptors.dup(fd),
+      open: (path) => {
+        const place = mounts.locate(path)
+        if (typeof place === "number") return place
+        const cgroup = place.type === "cgroup2" ? place.path.slice(CGROUP_MOUNT.length) || "/" : ""
+        const id = cgroups.get(cgroup)
+        if (id !== undefined) return descriptors.open({ _tag: "Cgroup", id, path: cgroup })
+        const type = mounts.typeAt(path)
+        return type < 0 ? type : descriptors.open({ _tag: "Stream" })
+      },
       read,
       readConstant: read,
       fsopen: (type) =>

@@ -34,6 +34,9 @@ export interface SimulationOptions {
   readonly schedule: (delay: bigint, run: () => void) => () => void
 }
 
+/** The id of the cgroup that all others are in. */
+const ROOT_CGROUP = 1n
+
 /** The index of `lo`; other devices follow. */
 const LOOPBACK = 1
 
@@ -56,7 +59,7 @@ export class Simulation {
   private readonly devices: ReadonlyMap<string, number>
   /** Ids in the kernel's BTF by name. */
   private readonly functions: ReadonlyMap<string, number>
-  private readonly cgroups = new Map<string, bigint>()
+  private readonly cgroups = new Map<string, bigint>([["/", ROOT_CGROUP]])
 
   constructor(options: SimulationOptions) {
     const { descriptors, memory, objects } = this
@@ -105,7 +108,13 @@ export class Simulation {
       removeMap: (map) => this.mapsByPointer.delete(addressOf(map.pointer)),
       trapped: (trap) => this.trapped(trap)
     }
-    this.door = new Door({ state: this.state, functions: options.functions, tracepoints: this.tracepoints })
+    this.door = new Door({
+      state: this.state,
+      functions: options.functions,
+      tracepoints: this.tracepoints,
+      devices: this.devices,
+      cgroups: this.cgroups
+    })
   }
 
   get hasTracepoint(): (name: string) => boolean {
@@ -154,7 +163,7 @@ export class Simulation {
 
   /** The descriptor of a cgroup, which there is from now on. */
   openCgroup(path: string): number {
-    const id = this.cgroups.get(path) ?? BigInt(this.cgroups.size + 2)
+    const id = this.cgroups.get(path) ?? ROOT_CGROUP + BigInt(this.cgroups.size)
     this.cgroups.set(path, id)
     return this.descriptors.open({ _tag: "Cgroup", id, path })
   }

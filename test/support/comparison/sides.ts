@@ -4,7 +4,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import koffi from "koffi"
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmdirSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -13,24 +12,7 @@ import { perf_event_attr } from "../../../src/abi/generated/structs.ts"
 import { Btf, Kernel } from "../../../src/index.ts"
 import { fill } from "../../../src/kernel/attribute.ts"
 import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
-
-const CLONE_NEWNET = 0x40000000
-
-/** This thread's network namespace is another one as long as the scope lives. */
-const ownNetwork = Effect.acquireRelease(
-  Effect.sync(() => {
-    const libc = koffi.load(null)
-    const unshare = libc.func("int unshare(int)")
-    const setns = libc.func("int setns(int, int)")
-    const before = openSync("/proc/thread-self/ns/net", "r")
-    if (unshare(CLONE_NEWNET) !== 0) throw new Error("unshare(CLONE_NEWNET)")
-    return () => {
-      if (setns(before, CLONE_NEWNET) !== 0) throw new Error("setns()")
-      closeSync(before)
-    }
-  }),
-  (back) => Effect.sync(back)
-)
+import { ownNetwork } from "../ownNetwork.ts"
 
 /** A cgroup of the test's own, in a mount of its own, as its folder's descriptor. */
 const ownCgroup = (kernel: Kernel.KernelService) =>

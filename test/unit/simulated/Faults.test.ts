@@ -29,11 +29,13 @@ const recorded = () => {
     free: answer("free", undefined),
     bpf: { call: answer("bpf.call", 5), raiseMemlock: answer("bpf.raiseMemlock", 0) },
     perf: { open: answer("perf.open", 6), ioctl: answer("perf.ioctl", 0), readCount: answer("perf.readCount", 16) },
+    net: { interfaceIndex: answer("net.interfaceIndex", 12), interfaceName: answer("net.interfaceName", "lo") },
     files: {
       mmap: answer("files.mmap", mapping),
       munmap: answer("files.munmap", 0),
       close: answer("files.close", 0),
       dup: answer("files.dup", 7),
+      open: answer("files.open", 13),
       read: answer("files.read", new Uint8Array(1)),
       readConstant: answer("files.readConstant", new Uint8Array(1)),
       fsopen: answer("files.fsopen", 8),
