@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import { nearest } from "../abi/nearest.ts"
 import { type Blob, blobOf, type Btf, tagOf } from "./internal/blob.ts"
 import type { BtfError } from "./internal/error.ts"
-import { infoFlag, infoVlen, KIND } from "./internal/format.ts"
+import { infoFlag, infoVlen, intBits, intOffset, KIND, placeOffset, placeSize } from "./internal/format.ts"
 import { MAX_DEPTH, sizeOf, target } from "./internal/resolve.ts"
 import { want, type Wanted } from "./internal/strings.ts"
 
@@ -130,7 +130,7 @@ const visitMembers = (
     if (!isComposite(innerOwner.kind(innerId)) || seen.has(innerId)) continue
     seen.add(innerId)
     const place = blob.unsigned(at + 2)
-    stack.push(frameOf(innerOwner, innerId, base + (flag ? place & 0xffffff : place)))
+    stack.push(frameOf(innerOwner, innerId, base + placeOffset(place, flag)))
   }
 }
 
@@ -221,8 +221,8 @@ const enterMember = (btf: Btf, place: Place, name: string): Result.Result<Place,
   }
   const position = entry.owner.unsigned(entry.at + 2)
   const type = entry.owner.unsigned(entry.at + 1)
-  const bitOffset = place.bitOffset + entry.base + (entry.flag ? position & 0xffffff : position)
-  const bitfieldSize = entry.flag ? position >>> 24 : 0
+  const bitOffset = place.bitOffset + entry.base + placeOffset(position, entry.flag)
+  const bitfieldSize = placeSize(position, entry.flag)
   const made = { name, type, bitOffset, bitfieldSize }
   return bitfieldSize === 0 ? legacyBitfield(btf, made) : Result.succeed(made)
 }
@@ -235,9 +235,9 @@ const legacyBitfield = (btf: Btf, place: Place): Result.Result<Place, PathProble
     const { id, owner } = found.success
     const at = owner.at(id)
     const data = owner.word(at + 3)
-    const bits = data & 0xff
+    const bits = intBits(data)
     if (bits !== 0 && bits !== owner.unsigned(at + 2) * 8) {
-      return Result.succeed({ ...place, bitOffset: place.bitOffset + ((data >>> 16) & 0xff), bitfieldSize: bits })
+      return Result.succeed({ ...place, bitOffset: place.bitOffset + intOffset(data), bitfieldSize: bits })
     }
   }
   return place.bitOffset % 8 === 0

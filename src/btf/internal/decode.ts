@@ -1,7 +1,18 @@
 import type { BtfType, Member } from "../BtfType.ts"
 import { tags } from "../BtfType.ts"
 import { type Blob, blobOf, type Btf } from "./blob.ts"
-import { infoFlag, infoKind, infoVlen, partsOf } from "./format.ts"
+import {
+  infoFlag,
+  infoKind,
+  infoVlen,
+  INT_ENCODING,
+  intBits,
+  intEncoding,
+  intOffset,
+  partsOf,
+  placeOffset,
+  placeSize
+} from "./format.ts"
 
 const FIXED = 3 // words of struct btf_type
 
@@ -17,8 +28,8 @@ export const decodeMember = (blob: Blob, at: number, flag: boolean): Member => {
   return {
     name: blob.string(blob.unsigned(at)),
     type: blob.unsigned(at + 1),
-    bitOffset: flag ? place & 0xffffff : place,
-    bitfieldSize: flag ? place >>> 24 : 0
+    bitOffset: placeOffset(place, flag),
+    bitfieldSize: placeSize(place, flag)
   }
 }
 
@@ -68,16 +79,16 @@ const decodeRecord = (blob: Blob, at: number): BtfType => {
     }
     case "Int": {
       const data = blob.word(rest)
-      const encoding = (data >>> 24) & 0xf
+      const encoding = intEncoding(data)
       return {
         _tag,
         name,
         size: word,
-        bits: data & 0xff,
-        offset: (data >>> 16) & 0xff,
-        signed: (encoding & 1) !== 0,
-        char: (encoding & 2) !== 0,
-        bool: (encoding & 4) !== 0
+        bits: intBits(data),
+        offset: intOffset(data),
+        signed: (encoding & INT_ENCODING.signed) !== 0,
+        char: (encoding & INT_ENCODING.char) !== 0,
+        bool: (encoding & INT_ENCODING.bool) !== 0
       }
     }
     case "Pointer":

@@ -27,6 +27,18 @@ export const infoKind = (info: number): number => (info >>> 24) & 0x7f
 export const infoVlen = (info: number): number => info & 0xffffff
 export const infoFlag = (info: number): boolean => info < 0 || info >>> 31 === 1
 
+/** The place of a member, in bits: where its struct has bit-fields (kind_flag), the upper byte is this one's size. */
+export const placeOffset = (place: number, flag: boolean): number => flag ? place & MAX_BIT_OFFSET : place
+/** The size of a bit-field by its member's place, 0 where it is none. */
+export const placeSize = (place: number, flag: boolean): number => flag ? place >>> 24 : 0
+
+/** What `BTF_INT_ENCODING`, `BTF_INT_OFFSET` and `BTF_INT_BITS` take from the word of an integer. */
+export const intEncoding = (data: number): number => (data >>> 24) & 0xf
+export const intOffset = (data: number): number => (data >>> 16) & 0xff
+export const intBits = (data: number): number => data & 0xff
+/** BTF_INT_SIGNED, BTF_INT_CHAR, BTF_INT_BOOL */
+export const INT_ENCODING = { signed: 1, char: 2, bool: 4 } as const
+
 export const KIND = {
   Int: 1,
   Pointer: 2,

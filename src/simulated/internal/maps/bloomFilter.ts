@@ -1,6 +1,7 @@
 // bloom_filter, after kernel/bpf/bloom_filter.c.
 import { errno } from "../../../abi/errno.ts"
 import type { Family, QueueMap, SystemCallMap } from "../maps.ts"
+import { byteOf, placeIn } from "./bits.ts"
 import { refusing } from "./calls.ts"
 import { ACCESS_FLAGS, areFlagsOf, BPF_F_NUMA_NODE, BPF_F_ZERO_SEED, MOST_KMALLOC, powerOfTwo } from "./flags.ts"
 
@@ -40,11 +41,12 @@ export const bloomFilter: Family = {
     const queue: QueueMap = {
       push: (value, flags) => {
         if (flags !== 0) return -errno.EINVAL
-        for (const bit of places(value)) set[bit >>> 3]! |= 1 << (bit & 7)
+        for (const bit of places(value)) set[byteOf(bit)]! |= 1 << placeIn(bit)
         return 0
       },
       pop: () => -errno.EOPNOTSUPP,
-      peek: (value) => places(value).every((bit) => (set[bit >>> 3]! & 1 << (bit & 7)) !== 0) ? value : -errno.ENOENT
+      peek: (value) =>
+        places(value).every((bit) => (set[byteOf(bit)]! & 1 << placeIn(bit)) !== 0) ? value : -errno.ENOENT
     }
     const calls: SystemCallMap = {
       ...refusing(errno.EOPNOTSUPP),

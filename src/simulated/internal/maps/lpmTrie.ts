@@ -2,6 +2,7 @@
 import { errno } from "../../../abi/errno.ts"
 import type { ElementMap, Family, MapAttributes, MapHost } from "../maps.ts"
 import { viewOf } from "../memory.ts"
+import { byteOf, placeFromTop } from "./bits.ts"
 import { plainCalls } from "./calls.ts"
 import { ACCESS_FLAGS, areFlagsOf, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE, MOST_KMALLOC } from "./flags.ts"
 import { checkPresence } from "./hash.ts"
@@ -23,7 +24,7 @@ interface Node {
 
 const lengthOf = (key: Uint8Array): number => viewOf(key).getUint32(0, true)
 
-const bitAt = (key: Uint8Array, bit: number): number => key[HEADER + (bit >>> 3)]! >>> (7 - (bit & 7)) & 1
+const bitAt = (key: Uint8Array, bit: number): number => key[HEADER + byteOf(bit)]! >>> placeFromTop(bit) & 1
 
 /** The first bit in which two keys differ, or `most`. */
 const firstDifference = (a: Uint8Array, b: Uint8Array, most: number): number => {
