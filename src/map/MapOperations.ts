@@ -22,6 +22,8 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type * as Request from "effect/Request"
+import type * as RequestResolver from "effect/RequestResolver"
 import type * as Stream from "effect/Stream"
 import type { InvalidArgument, SystemCallError } from "../kernel/KernelError.ts"
 import type { Columns, LayoutError } from "../layout/Layout.ts"
@@ -131,6 +133,42 @@ export interface GetMany<in K, out V> {
   ) => Effect.Effect<ReadonlyArray<Option.Option<V>>, InvalidArgument | LayoutError | SystemCallError>
 }
 
+/** The request of one key's value, for a map's `resolver`. */
+export interface LookupRequest<out K, out A>
+  extends Request.Request<A, InvalidArgument | LayoutError | SystemCallError>
+{
+  readonly key: K
+}
+
+/**
+ * Looking up single keys from many fibers, answered together. Lookups that fibers make before the next of their microtasks
+ * are read as by `getMany`: from 64 keys on by one run of a program in the kernel, on 5.14 or later. Each has the value,
+ * or the error, that `lookup` would give for its key alone.
+ *
+ * @example
+ * ```ts
+ * import { HashMap, Layout } from "effect-ebpf"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const names = yield* HashMap.make({ name: "names", key: Layout.u32, value: Layout.u64, maxEntries: 4096 })
+ *   const uids = Array.from({ length: 1000 }, (_, uid) => uid)
+ *   yield* Effect.forEach(uids, names.lookupTogether, { concurrency: "unbounded" }) // two runs of a program, 512 keys each
+ *   // The same by requests, which Effect can cache and trace:
+ *   const lookup = (uid: number) => Effect.request(names.lookupRequest(uid), names.resolver)
+ *   return yield* Effect.forEach(uids, lookup, { concurrency: "unbounded" })
+ * })
+ * ```
+ */
+export interface Together<in out K, in out A> {
+  /** As `lookup`, and worth it where many fibers look up at once: for one alone it costs some microseconds more. */
+  readonly lookupTogether: (key: K) => Effect.Effect<A, InvalidArgument | LayoutError | SystemCallError>
+  /** The request of a key, for `resolver`. */
+  readonly lookupRequest: (key: K) => LookupRequest<K, A>
+  /** Answers requests, for `Effect.request` and the combinators of `RequestResolver`. */
+  readonly resolver: RequestResolver.RequestResolver<LookupRequest<K, A>>
+}
+
 /** Writing many entries. */
 export interface SetMany<K, V> {
   /** Sets entries, in order. Fails with `BatchError`, which says at which one, and how many were written. */
@@ -168,6 +206,7 @@ export interface Keyed<K, V>
     Iterate<K, V>,
     Clear<K, V>,
     GetMany<K, V>,
+    Together<K, Option.Option<V>>,
     SetMany<K, V>,
     DeleteMany<K>
 {}

@@ -23,10 +23,12 @@ import { handles } from "./maps/handles.ts"
 import { described } from "./maps/described.ts"
 import { turns } from "./maps/turns.ts"
 import { reentry } from "./maps/reentry.ts"
+import { together } from "./maps/together.ts"
 
 export const maps = (test: Test): void => {
   describe("life and errors", () => lifecycle(test))
   describe("many entries at once", () => many(test))
+  describe("lookups together", () => together(test))
   describe("turns of the event loop", () => turns(test))
   describe("refusals", () => refusals(test))
   describe("as objects describe them", () => described(test))

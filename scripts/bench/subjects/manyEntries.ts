@@ -1,7 +1,8 @@
 // Operations on many entries at once, in the way that its argument names. Keys and values are of 8 bytes.
-import { ArrayMap } from "effect-ebpf"
+import { ArrayMap, type HashMap } from "effect-ebpf"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
 import { answer } from "../answer.ts"
 import { acquireMap, expectSum, numbers, timed } from "./entries.ts"
@@ -16,6 +17,8 @@ const CHOSEN = 256
 const CALLS = 400
 /** A map of as many as C's single calls have. */
 const CHOSEN_OF = 10_000
+
+type BenchMap = HashMap.HashMap<number, number>
 
 /** The sum of the values `3 k` of the keys below `count`. */
 const sumOf = (count: number): number => 3 * (count * (count - 1) / 2)
@@ -80,6 +83,31 @@ const getMany = Effect.map(acquireMap(numbers, CHOSEN_OF), ({ map }) =>
     return took / (CALLS * CHOSEN)
   }))
 
+/** The same keys as for `getMany`, each looked up by a fiber of its own. */
+const together = (look: (map: BenchMap) => (key: number) => Effect.Effect<Option.Option<number>, unknown>) =>
+  Effect.map(acquireMap(numbers, CHOSEN_OF), ({ map }) => {
+    const lookup = look(map)
+    return Effect.gen(function*() {
+      let sum = 0
+      const [took] = yield* timed(Effect.gen(function*() {
+        for (const keys of chosen) {
+          const values = yield* Effect.forEach(keys, lookup, { concurrency: "unbounded" })
+          for (const value of values) sum += Option.getOrThrow(value)
+        }
+      }))
+      yield* expectSum(sum, chosenEntries.flat().reduce((total, [, value]) => total + value, 0))
+      return took / (CALLS * CHOSEN)
+    })
+  })
+
+const lookupTogether = together((map) => map.lookupTogether)
+const resolver = together((map) => (key) => Effect.request(map.lookupRequest(key), map.resolver))
+/** What Effect's own batches of requests cost: through a resolver made from the map's, which steps back there. */
+const effectBatches = together((map) => {
+  const resolver = RequestResolver.batchN(map.resolver, Infinity)
+  return (key) => Effect.request(map.lookupRequest(key), resolver)
+})
+
 const setMany = Effect.map(acquireMap(numbers, CHOSEN_OF), ({ map }) =>
   Effect.gen(function*() {
     const [took] = yield* timed(Effect.gen(function*() {
@@ -111,5 +139,16 @@ const slots = Effect.gen(function*() {
   })
 })
 
-const ways = { updateColumns, lookUpColumns, deleteColumns, entries, getMany, setMany, slots }
+const ways = {
+  updateColumns,
+  lookUpColumns,
+  deleteColumns,
+  entries,
+  getMany,
+  lookupTogether,
+  resolver,
+  effectBatches,
+  setMany,
+  slots
+}
 answer<unknown, unknown>(ways[process.argv[2] as keyof typeof ways] as typeof slots)

@@ -8,7 +8,7 @@ const work = (
   name: string,
   unit: string,
   c: { readonly name: string; readonly program: string; readonly args: ReadonlyArray<string> },
-  own: { readonly name: string; readonly way: string }
+  ...own: ReadonlyArray<{ readonly name: string; readonly way: string }>
 ): Work => ({
   name,
   prepare: (workshop) =>
@@ -19,7 +19,7 @@ const work = (
         unit,
         subjects: [
           yield* acquireChild(c.name, program, c.args),
-          yield* acquireScript(own.name, "manyEntries.ts", own.way)
+          ...(yield* Effect.forEach(own, ({ name, way }) => acquireScript(name, "manyEntries.ts", way)))
         ]
       }
     })
@@ -56,6 +56,14 @@ export const manyEntries: ReadonlyArray<Work> = [
     "ns/key",
     { name: "C, lookup of each", program: "operations", args: ["lookup", "8"] },
     { name: "HashMap.getMany of 256", way: "getMany" }
+  ),
+  work(
+    "map look up together",
+    "ns/key",
+    { name: "C, lookup of each", program: "operations", args: ["lookup", "8"] },
+    { name: "HashMap.lookupTogether, 256 fibers", way: "lookupTogether" },
+    { name: "HashMap.resolver, 256 requests", way: "resolver" },
+    { name: "the same, batched by Effect", way: "effectBatches" }
   ),
   work(
     "map set many",

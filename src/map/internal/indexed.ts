@@ -4,7 +4,7 @@ import type * as Scope from "effect/Scope"
 import { InvalidArgument, type SystemCallError } from "../../kernel/KernelError.ts"
 import { shown } from "../../kernel/validate.ts"
 import { type LayoutError, u32 } from "../../layout/Layout.ts"
-import type { Iterate, LookupOptions, SetMany } from "../MapOperations.ts"
+import type { Iterate, LookupOptions, SetMany, Together } from "../MapOperations.ts"
 import { acquireAccess, lookupFlags, updateFlags } from "./access.ts"
 import type { Codec } from "./codec.ts"
 import { describe, type Opened } from "./handle.ts"
@@ -12,9 +12,10 @@ import { inline } from "./inline.ts"
 import { iterates } from "./iterate.ts"
 import { gathers, setsMany } from "./many.ts"
 import { absent, finds, writes } from "./single.ts"
+import { looksUpTogether } from "./together.ts"
 
 /** The operations of an array. Indices are from 0 to `maxEntries - 1`; others are an `InvalidArgument`. */
-export interface Indexed<V> extends Iterate<number, V>, SetMany<number, V> {
+export interface Indexed<V> extends Iterate<number, V>, SetMany<number, V>, Together<number, V> {
   /** The value at an index. */
   readonly lookup: (
     index: number,
@@ -79,6 +80,7 @@ export const acquireIndexed = <V>(
       updateUnsafe: update,
       update: (index, v, options) => inline(() => update(index, v, options)),
       getMany: (indices) => gather(indices, all),
+      ...looksUpTogether(gather, all, lookup),
       ...(yield* setsMany(access)),
       ...iterates(access)
     }

@@ -6,12 +6,14 @@ import { allOrNothing } from "../../kernel/systemCall.ts"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import type { LayoutError } from "../../layout/Layout.ts"
 import { BatchError } from "../MapError.ts"
-import type { GetMany, SetMany } from "../MapOperations.ts"
+import type { GetMany, SetMany, Together } from "../MapOperations.ts"
 import { type Access, named, refused } from "./access.ts"
 import { checkedFlags, half, noList, setMany, setsColumns } from "./batches.ts"
 import { closedError, describe, isExpected } from "./handle.ts"
 import { acquireManyProgram, type ManyProgram } from "./manyProgram.ts"
-import { absent, finds, writes } from "./single.ts"
+import type { Gather, Gatherer } from "./gather.ts"
+import { absent, finds, optionOf, writes } from "./single.ts"
+import { looksUpTogether } from "./together.ts"
 import { entriesInTurn, inTurns } from "./turns.ts"
 
 /** From this many keys on the program is used: fewer are not worth loading it. */
@@ -34,14 +36,6 @@ const lazily = (access: Access<any, any>, does: "lookup" | "update"): Effect.Eff
       )
     )
     : Effect.succeed(Effect.undefined)
-
-/** What `getMany` makes of an absent key, and of a value. */
-interface Gather<K, V, A> {
-  readonly absent: (key: K) => A
-  readonly found: (value: V) => A
-  /** Throws for a key that is out of the question. */
-  readonly check?: (key: K) => void
-}
 
 /** Runs what encodes and decodes in the program's memory: a codec may close the map, and the memory with it. */
 const inMemory = <A>(access: Access<any, any>, program: ManyProgram, operation: () => A): A => {
@@ -92,12 +86,7 @@ const byProgram = <K, V, A>(
 /** Reading many keys; the program is loaded on first use. */
 export const gathers = <K, V>(
   access: Access<K, V>
-): Effect.Effect<
-  <A>(
-    keys: ReadonlyArray<K>,
-    gather: Gather<K, V, A>
-  ) => Effect.Effect<ReadonlyArray<A>, InvalidArgument | LayoutError | SystemCallError>
-> =>
+): Effect.Effect<Gatherer<K, V>> =>
   Effect.map(lazily(access, "lookup"), (program) => {
     const find = finds(access)
     const most = entriesInTurn(access.key.size + access.value.size)
@@ -134,10 +123,16 @@ export const gathers = <K, V>(
 
 const none: Option.Option<never> = Option.none()
 
-export const getsMany = <K, V>(access: Access<K, V>): Effect.Effect<GetMany<K, V>> =>
+export const getsMany = <K, V>(
+  access: Access<K, V>
+): Effect.Effect<GetMany<K, V> & Together<K, Option.Option<V>>> =>
   Effect.map(gathers(access), (gather) => {
     const options: Gather<K, V, Option.Option<V>> = { absent: () => none, found: (value) => Option.some(value) }
-    return { getMany: (keys) => gather(keys, options) }
+    const find = finds(access)
+    return {
+      getMany: (keys) => gather(keys, options),
+      ...looksUpTogether(gather, options, (key) => optionOf(find(key, 0)))
+    }
   })
 
 /** Writes entries from `from` to `end` by the program. Throws a `BatchError` where one cannot be written. */

@@ -16,7 +16,7 @@ const none: Option.Option<never> = Option.none()
 export const absent: unique symbol = Symbol("absent")
 export type Found<V> = V | typeof absent
 
-const optionOf = <V>(found: Found<V>): Option.Option<V> => found === absent ? none : Option.some(found)
+export const optionOf = <V>(found: Found<V>): Option.Option<V> => found === absent ? none : Option.some(found)
 
 /** Reading an element: the value, or `absent`. */
 export const finds = <K, V>(access: Access<K, V>): (key: K, flags: number) => Found<V> => {
