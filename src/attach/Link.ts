@@ -110,7 +110,7 @@ export const update = <T extends ProgramType>(
       const old = expected === undefined ? undefined : yield* openFd("expected", expected, programHandles)
       if (link.holder !== "target") yield* openFd("link", link, linkHandles.link)
       return yield* holding.update(fd, old)
-    }).pipe(Effect.withSpan("Link.update", { attributes: { target: link.target } })))
+    }).pipe(Effect.withSpan("Link.update", { attributes: { "bpf.target": link.target } })))
 
 /**
  * Detaches before the scope closes, for all that hold the link: other processes, and its pin. The handle stays, with
@@ -124,7 +124,7 @@ export const detach = (link: Link): Effect.Effect<void, AttachError, Kernel> =>
     Effect.gen(function*() {
       if (link.holder !== "target") yield* openFd("link", link, linkHandles.link)
       return yield* holding.detach
-    }).pipe(Effect.withSpan("Link.detach", { attributes: { target: link.target } })))
+    }).pipe(Effect.withSpan("Link.detach", { attributes: { "bpf.target": link.target } })))
 
 /**
  * Gives an attachment a name in a BPF file system: it stays when no process holds it. `BpfFs.unpin` takes the name away, and

@@ -231,7 +231,7 @@ export const dump = <K, V>(
 export const pin = (map: BpfMap, path: string): Effect.Effect<void, InvalidArgument | SystemCallError, Kernel> =>
   whenOpen(map, (kernel) =>
     Effect.withSpan(pinObject(kernel, map.fd, describe(map.spec), path), "BpfMap.pin", {
-      attributes: { map: map.spec.name, path }
+      attributes: { "bpf.map.name": map.spec.name, "bpf.pin.path": path }
     }))
 
 /**

@@ -11,6 +11,7 @@ import { programs } from "../behaviour/programs.ts"
 import { contexts } from "../behaviour/contexts.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
+import { spans } from "../behaviour/spans.ts"
 import { testRuns } from "../behaviour/testRuns.ts"
 import { executeOnReal } from "../support/executions.ts"
 import { real } from "../support/kernels.ts"
@@ -25,6 +26,7 @@ describe("this machine's kernel", () => {
   describe("links", () => links(real))
   describe("attachments", () => attachments(real))
   describe("contexts", () => contexts(real))
+  describe("spans", () => spans(real))
   describe("test runs", () => testRuns(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of programs", () => programFaults(real))
   if (process.env["FAULTS"] !== "none") describe("failing calls of attachments", () => attachmentFaults(real))

@@ -11,6 +11,7 @@ import { programs } from "../behaviour/programs.ts"
 import { contexts } from "../behaviour/contexts.ts"
 import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
+import { spans } from "../behaviour/spans.ts"
 import { testRuns } from "../behaviour/testRuns.ts"
 import { simulated } from "../support/kernels.ts"
 import { executeOnSimulated, executeOnUnmounted } from "../support/executions.ts"
@@ -23,6 +24,7 @@ describe("the simulated kernel", () => {
   describe("links", () => links(simulated))
   describe("attachments", () => attachments(simulated))
   describe("contexts", () => contexts(simulated))
+  describe("spans", () => spans(simulated))
   describe("test runs", () => testRuns(simulated))
   describe("failing calls of programs", () => programFaults(simulated))
   describe("failing calls of attachments", () => attachmentFaults(simulated))

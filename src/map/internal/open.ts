@@ -55,7 +55,7 @@ export const create = <M extends BpfMap>(
 ): Effect.Effect<M, InvalidArgument | SystemCallError, Kernel | Scope.Scope> =>
   whenRight(() => {
     const definition = readDefinition(given)
-    const { name, type: kind } = definition.spec
+    const { name, type } = definition.spec
     return allOrNothing(Effect.flatMap(
       Kernel,
       (kernel) =>
@@ -63,7 +63,7 @@ export const create = <M extends BpfMap>(
           createFilled(kernel, definition.spec),
           (descriptor) => withDescriptor(kernel, definition, descriptor, definition.spec)
         )
-    )).pipe(Effect.withSpan("BpfMap.create", { attributes: { name, kind } }))
+    )).pipe(Effect.withSpan("BpfMap.create", { attributes: { "bpf.map.name": name, "bpf.map.type": type } }))
   })
 
 const { BPF_F_INNER_MAP, BPF_F_NO_COMMON_LRU, BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY } =
@@ -264,7 +264,7 @@ export const fromFd = <M extends BpfMap>(
     return Effect.flatMap(
       acquireDescriptor(kernel, what, () => kernel.files.dup(fd)),
       (own) => adopt(kernel, definition, own, `of descriptor ${fd}`)
-    ).pipe(Effect.withSpan("BpfMap.fromFd", { attributes: { fd } }))
+    ).pipe(Effect.withSpan("BpfMap.fromFd", { attributes: { "bpf.map.fd": fd } }))
   })
 
 /** The kind, sizes and flags of a map found by id, path or descriptor, with no definition to hold it to. */
