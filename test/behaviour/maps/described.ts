@@ -200,11 +200,30 @@ export const described = (test: Test): void => {
 
   if (process.env["FAULTS"] !== "none") {
     failingCalls(test, [{
-      name: "a map of an object is made with types, contents and frozen, and one is shared",
+      name: "a map of an object is made with types and contents, and frozen",
       run: Effect.gen(function*() {
         const map = yield* BytesMap.make(constants)
         expect(yield* map.lookup(word(0))).toEqual(Option.some(long(77n)))
         yield* BpfMap.make({ ...hash, contents: [[word(1), long(1n)]] })
+      })
+    }])
+
+    // A pin that was made before the call that failed stays, for the next to open: it is the test that takes it away.
+    let pinFolder = ""
+    const inFolder: Test = (name, effect, options) =>
+      test(name, () =>
+        Effect.gen(function*() {
+          pinFolder = yield* acquireBpfFs
+          yield* effect()
+          yield* BpfFs.unpin(`${pinFolder}/described`)
+        }), options)
+    failingCalls(inFolder, [{
+      name: "a map is pinned by its name, opened by it, and unpinned",
+      run: Effect.gen(function*() {
+        const first = yield* BpfMap.make(shared, { pinFolder })
+        const second = yield* BytesMap.make(shared, { pinFolder })
+        expect((yield* BpfMap.info(second)).id).toBe((yield* BpfMap.info(first)).id)
+        yield* BpfFs.unpin(`${pinFolder}/described`)
       })
     }])
   }
