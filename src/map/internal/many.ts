@@ -1,7 +1,9 @@
 // Reading and writing chosen keys: by a program in the kernel where it allows one, else by batches and single calls.
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import { errno } from "../../abi/errno.ts"
 import { allOrNothing } from "../../kernel/systemCall.ts"
 import type { InvalidArgument, SystemCallError } from "../../kernel/KernelError.ts"
 import type { LayoutError } from "../../layout/Layout.ts"
@@ -22,20 +24,31 @@ const FEWEST = 64
 /** The program for a map, loaded on first use and kept as long as the handle; `undefined` where there can be none. */
 type Program = Effect.Effect<ManyProgram | undefined>
 
+/** Want of something that may be there the next time. */
+const passing: ReadonlySet<number> = new Set([errno.EAGAIN, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+
+const isPassing = (error: InvalidArgument | SystemCallError): boolean => "errno" in error && passing.has(error.errno)
+
 /**
- * Acquired uninterruptibly, as others may be waiting for it; a failure is remembered: the kernel will not change its
- * mind. Per-CPU values have none: a program sees those of its own CPU.
+ * Acquired uninterruptibly, as others may be waiting for it. A refusal is remembered: the kernel will not change its mind.
+ * Where something was wanting, the next who asks tries again. Per-CPU values have none: a program sees those of its own CPU.
  */
-const lazily = (access: Access<any, any>, does: "lookup" | "update"): Effect.Effect<Program> =>
-  access.value.size === access.map.spec.valueSize
-    ? Effect.cached(
-      allOrNothing(acquireManyProgram(access, does)).pipe(
-        Scope.provide(access.scope),
-        Effect.catch(() => Effect.undefined),
-        Effect.uninterruptible
+const lazily = (access: Access<any, any>, does: "lookup" | "update"): Effect.Effect<Program> => {
+  if (access.value.size !== access.map.spec.valueSize) return Effect.succeed(Effect.undefined)
+  const load = allOrNothing(acquireManyProgram(access, does)).pipe(
+    Scope.provide(access.scope),
+    Effect.catch((error) => Effect.succeed(isPassing(error) ? ("passing" as const) : undefined)),
+    Effect.uninterruptible
+  )
+  return Effect.map(
+    Effect.cachedInvalidateWithTTL(load, Duration.infinity),
+    ([cached, forget]) =>
+      Effect.flatMap(
+        cached,
+        (program) => program === "passing" ? Effect.as(forget, undefined) : Effect.succeed(program)
       )
-    )
-    : Effect.succeed(Effect.undefined)
+  )
+}
 
 /** Runs what encodes and decodes in the program's memory: a codec may close the map, and the memory with it. */
 const inMemory = <A>(access: Access<any, any>, program: ManyProgram, operation: () => A): A => {

@@ -7,6 +7,8 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
 import { expect } from "vitest"
+import { errno } from "../../../src/abi/errno.ts"
+import { bpf_cmd } from "../../../src/abi/generated/enums.ts"
 import { ArrayMap, HashMap, Kernel, Layout, PerCpuHashMap } from "../../../src/index.ts"
 import type { Test } from "../../support/kernels.ts"
 import { lacking, ways } from "../../support/olderKernel.ts"
@@ -362,4 +364,32 @@ export const many = (test: Test): void => {
       })
       for (const found of all) expect(found).toEqual(entriesOf(100).map(([, value]) => Option.some(value)))
     }))
+
+  for (const error of ["ENOMEM", "EPERM"] as const) {
+    const isPassing = error === "ENOMEM"
+    test(`a program that ${error} kept from being loaded is ${isPassing ? "tried again" : "not asked for again"}`, () =>
+      Effect.gen(function*() {
+        let loads = 0
+        const kernel = yield* Kernel.Kernel
+        const failing = Kernel.Kernel.of({
+          ...kernel,
+          bpf: {
+            ...kernel.bpf,
+            call: (command, attr, size) =>
+              command !== bpf_cmd.BPF_PROG_LOAD || ++loads > 1 ? kernel.bpf.call(command, attr, size) : -errno[error]
+          }
+        })
+        const map = yield* Effect.provideService(hashOf(200), Kernel.Kernel, failing)
+        const entries = entriesOf(100)
+        yield* map.setColumns(
+          Uint32Array.from(entries, ([key]) => key),
+          BigUint64Array.from(entries, ([, value]) => value)
+        )
+        const keys = entries.map(([key]) => key)
+        for (let i = 0; i < 3; i++) {
+          expectEqual(yield* map.getMany(keys), entries.map(([, value]) => Option.some(value)))
+        }
+        expect(loads).toBe(isPassing ? 2 : 1)
+      }))
+  }
 }
