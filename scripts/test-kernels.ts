@@ -68,7 +68,17 @@ const without = (...names: ReadonlyArray<string>) =>
  * What is the same on every kernel, or compared with the series that the simulated kernel is like, is tested on this
  * machine alone.
  */
-const sameEverywhere = without("comparison", "demo", "disassemblerTools", "examples", "garbage", "verdicts", "workers")
+const sameEverywhere = without(
+  "comparison",
+  "demo",
+  "disassemblerTools",
+  "examples",
+  "garbage",
+  "given",
+  "ringOwners",
+  "verdicts",
+  "workers"
+)
 
 /** How x86-64 writes eight bytes at once is no kernel's doing. */
 const withoutViews = without("mapViews")
