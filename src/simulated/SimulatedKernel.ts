@@ -23,7 +23,8 @@
  * socket filters and cgroups, and gives what the hook answers. Programs attach through links, perf events and
  * BPF_PROG_ATTACH, in the order that its flags ask for, and BPF_PROG_QUERY tells it; programs of a cgroup run before those
  * of the cgroups above it. For probes and socket filters, whose descriptors have no simulation, `happen` takes the program.
- * Test runs are there for packet programs, raw tracepoints and `syscall` programs.
+ * Test runs are there for all types that Linux runs, but for struct_ops: for packet programs, live frames of XDP among
+ * them, flow dissectors, raw tracepoints, `syscall`, `sk_lookup` and netfilter programs.
  *
  * What it lacks fails when it is asked for, and never silently: kernel functions (kfuncs), struct_ops, iterators over
  * kernel objects, other helpers, netlink. Programs are checked as those of root are: pointers may leak into maps. Stacks,

@@ -20,6 +20,7 @@ import {
   knownDifferencesFile
 } from "../support/comparison/compare.ts"
 import { HelperBench, helperCalls } from "../support/comparison/helperCalls.ts"
+import { helperResults, ResultBench } from "../support/comparison/helperResults.ts"
 import { loadArguments, LoadBench } from "../support/comparison/loadArguments.ts"
 import { OrderBench, orders } from "../support/comparison/order.ts"
 import { RunBench } from "../support/comparison/runBench.ts"
@@ -75,9 +76,17 @@ const rows: ReadonlyArray<RowOf<any>> = [
     every: 20
   }),
   row({
+    name: "helper results",
+    open: ({ btf, kernel }) => new ResultBench(kernel, btf),
+    cases: helperResults,
+    policy: -errno.EPERM,
+    every: 20
+  }),
+  row({
     name: "test runs",
     open: ({ btf, kernel }) => new RunBench(kernel, btf),
     cases: testRuns,
+    policy: -errno.EPERM,
     every: 10
   })
 ]

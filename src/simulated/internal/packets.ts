@@ -58,6 +58,11 @@ export class Packet {
   readonly context: Region
   /** True where the data begins with the Ethernet header. */
   readonly atLink: boolean
+  /** The Ethernet header before the data, of a packet whose data begin behind it. */
+  link = new Uint8Array(0)
+  /** Whether bpf_skb_adjust_room() has put it into another one. */
+  isEncapsulated = false
+  readonly type: number
   /** How far bpf_xdp_adjust_head() has moved the first byte. */
   moved = 0
   /** What lies beyond the first piece of a packet (XDP's frags, kernel 5.18): programs reach it by helpers alone. */
@@ -74,6 +79,7 @@ export class Packet {
   /** `data` is what the program sees, behind `meta`. */
   constructor(memory: AddressSpace, type: number, data: Uint8Array, meta = new Uint8Array(0)) {
     this.memory = memory
+    this.type = type
     this.atLink = beginsAtLink(type)
     this.kind = type === programTypes.xdp ? "xdp" : "skb"
     this.direct = this.kind === "xdp" || DIRECT.has(type)

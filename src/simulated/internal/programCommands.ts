@@ -1,6 +1,7 @@
 // BPF_PROG_LOAD, with its log (kernel/bpf/syscall.c).
 import { errno } from "../../abi/errno.ts"
 import { bpf_attr_prog_load } from "../../abi/generated/structs.ts"
+import type { MapType } from "../../abi/names.ts"
 import { isGplCompatible } from "../../spec/license.ts"
 import { pseudo, WIDE_LOAD } from "../../isa/opcodes.ts"
 import { type Attr, isName } from "./attr.ts"
@@ -77,8 +78,29 @@ const acceptance = (attr: Attr, code: Code): string => {
   return text + statistics(attr, code.length)
 }
 
+/** The maps that programs which may sleep use (check_map_prog_compatibility). */
+const maySleep: ReadonlySet<MapType> = new Set<MapType>([
+  "hash",
+  "lru_hash",
+  "array",
+  "percpu_hash",
+  "percpu_array",
+  "lru_percpu_hash",
+  "array_of_maps",
+  "hash_of_maps",
+  "ringbuf",
+  "user_ringbuf",
+  "inode_storage",
+  "sk_storage",
+  "task_storage",
+  "cgrp_storage",
+  "queue",
+  "stack",
+  "arena"
+])
+
 /** What wide loads name, by slot: the maps and the addresses that they load, and what is wrong with those that name none. */
-const resolveLoads = (state: KernelState, attr: Attr) => {
+const resolveLoads = (state: KernelState, attr: Attr, sleeps: boolean) => {
   const maps = new Map<number, { readonly map: SimulatedMap; readonly value: number | undefined }>()
   const wrong = new Map<number, Rejection>()
   const fdArray = attr.address(bpf_attr_prog_load.fields.fd_array)
@@ -99,6 +121,9 @@ const resolveLoads = (state: KernelState, attr: Attr) => {
     const offset = Number(immediate >> 32n)
     const map = state.descriptors.get(isIndex ? fdAt(low) : low, "Map")
     if (map === undefined) return refuse(slot, "EBADF", `fd ${low} is not pointing to valid bpf_map`)
+    if (sleeps && !maySleep.has(map.attributes.type)) {
+      return refuse(slot, "EINVAL", "Sleepable programs can only use array, hash, ringbuf and local storage maps")
+    }
     maps.set(slot, { map, value: isValue ? offset : undefined })
     if (!isValue) return addressOf(map.pointer)
     if (map.directValue === undefined) {
@@ -129,7 +154,7 @@ export const loadProgram = (state: KernelState, attr: Attr): number => {
     writeLog(state, attr, log + statistics(attr, 0), errno[code])
   const unheld = checkDescriptors(state, attr) ?? checkDebugInformation(state, attr)
   if (unheld !== undefined) return rejected(unheld)
-  const { maps, resolve, wrong } = resolveLoads(state, attr)
+  const { maps, resolve, wrong } = resolveLoads(state, attr, request.sleeps)
   const code = decode(name, bytes, resolve)
   const { attachType, number: type } = request
   const { followsPaths } = state.verifier

@@ -11,6 +11,8 @@ import { defaultTask, mapTask, type Task } from "./tasks.ts"
 export interface RunnerOptions {
   readonly memory: AddressSpace
   readonly map: (pointer: bigint) => SimulatedMap | undefined
+  readonly possibleCpus: number
+  readonly hasDevice: (ifindex: number) => boolean
   readonly now: () => bigint
   readonly random: () => number
   /** Runs something once, so many nanoseconds from now; what it gives back cancels it. */

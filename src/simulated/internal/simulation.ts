@@ -69,6 +69,8 @@ export class Simulation {
     this.runner = new ProgramRunner({
       memory,
       map: (pointer) => this.mapsByPointer.get(pointer),
+      possibleCpus: options.possibleCpus,
+      hasDevice: (ifindex) => [...this.devices.values()].includes(ifindex),
       now: options.now,
       random: options.random,
       schedule: options.schedule

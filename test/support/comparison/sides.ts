@@ -12,7 +12,7 @@ import { perf_event_attr } from "../../../src/abi/generated/structs.ts"
 import { Btf, Kernel } from "../../../src/index.ts"
 import { fill } from "../../../src/kernel/attribute.ts"
 import * as SimulatedKernel from "../../../src/simulated/SimulatedKernel.ts"
-import { ownNetwork } from "../ownNetwork.ts"
+import { ownLoopback } from "../ownNetwork.ts"
 
 /** A cgroup of the test's own, in a mount of its own, as its folder's descriptor. */
 const ownCgroup = (kernel: Kernel.KernelService) =>
@@ -100,7 +100,7 @@ export interface Opened {
 
 /** Both kernels, as long as the scope lives. */
 export const openBoth = Effect.gen(function*() {
-  yield* ownNetwork
+  yield* ownLoopback
   const linux = Context.get(yield* Layer.build(Kernel.layer), Kernel.Kernel)
   const group = yield* ownCgroup(linux)
   const simulated = yield* Layer.build(SimulatedKernel.layer({ functions, possibleCpus: linux.possibleCpus }))

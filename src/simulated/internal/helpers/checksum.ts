@@ -8,11 +8,14 @@ const add = (a: number, b: number): number => {
 
 const subtract = (a: number, b: number): number => add(a, ~b >>> 0)
 
-/** csum_partial() of a multiple of 4 bytes. */
+/** csum_partial(): what is left behind the last 4 bytes is filled up with zeros. */
 const partial = (bytes: Uint8Array, seed: number): number => {
   const view = viewOf(bytes)
   let sum = seed >>> 0
   for (let at = 0; at + 4 <= bytes.length; at += 4) sum = add(sum, view.getUint32(at, true))
+  let rest = 0
+  for (let at = bytes.length & ~3, shift = 0; at < bytes.length; at++, shift += 8) rest |= bytes[at]! << shift
+  sum = add(sum, rest >>> 0)
   return sum
 }
 
@@ -33,6 +36,12 @@ export const difference = (from: Uint8Array, to: Uint8Array, seed: number): numb
   if (from.length > 0 && to.length > 0) return narrow(subtract(partial(to, seed), partial(from, 0)))
   if (to.length > 0) return narrow(partial(to, seed))
   return narrow(from.length > 0 ? ~partial(from, ~seed >>> 0) >>> 0 : seed >>> 0)
+}
+
+/** csum16_add() */
+export const add16 = (a: number, b: number): number => {
+  const sum = a + b
+  return (sum & 0xffff) + (sum >>> 16)
 }
 
 /** csum_replace4() */

@@ -51,6 +51,9 @@ export interface Environment {
   readonly packets: ReadonlyMap<number, Packet>
   readonly processor: () => Processor
   readonly records: Records
+  readonly possibleCpus: number
+  /** True for the index of a network device that exists. */
+  readonly hasDevice: (ifindex: number) => boolean
   /** Nanoseconds of a clock that does not jump. */
   readonly now: () => bigint
   /** A random number from 0 to 1. */

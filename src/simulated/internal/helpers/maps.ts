@@ -10,7 +10,7 @@ const STOP = 1n
 const { BPF_F_CTXLEN_MASK, BPF_F_INDEX_MASK } = bpf_perf_event_output_flags
 
 export const mapHelpers = (environment: Environment): Helpers => {
-  const { map, memory, packets, processor, records, task } = environment
+  const { map, memory, packets, possibleCpus, processor, records, task } = environment
   const cpu = () => task().task.cpu
 
   const elementsOf = (pointer: bigint) => {
@@ -35,7 +35,11 @@ export const mapHelpers = (environment: Environment): Helpers => {
   const taken = (pointer: bigint, value: bigint, take: "peek" | "pop"): bigint => {
     const { queue, valueSize } = queueOf(pointer)
     const got = take === "pop" ? queue.pop() : queue.peek(memory.read(value, valueSize))
-    if (typeof got === "number") return u64(got)
+    if (typeof got === "number") {
+      // A queue's value is nothing then; a filter's is what was asked for.
+      if (map(pointer)!.attributes.type !== "bloom_filter") memory.write(value, new Uint8Array(valueSize))
+      return u64(got)
+    }
     memory.write(value, got)
     return 0n
   }
@@ -71,9 +75,9 @@ export const mapHelpers = (environment: Environment): Helpers => {
     if (length === 0) return given
     const packet = packets.get(Number(context >> 32n))
     if (packet === undefined) return -errno.EINVAL
-    return length > packet.data.length
+    return length > packet.whole.length
       ? -errno.EFAULT
-      : new Uint8Array([...given, ...packet.data.subarray(0, length)])
+      : new Uint8Array([...given, ...packet.whole.subarray(0, length)])
   }
 
   const perfOutput = (context: bigint, pointer: bigint, flags: bigint, data: bigint, size: bigint): bigint => {
@@ -104,7 +108,7 @@ export const mapHelpers = (environment: Environment): Helpers => {
       const { elements, keySize } = elementsOf(pointer)
       return u64(elements.delete(memory.read(key, keySize)))
     },
-    BPF_FUNC_map_lookup_percpu_elem: (pointer, key, on) => find(pointer, key, u32(on)),
+    BPF_FUNC_map_lookup_percpu_elem: (pointer, key, on) => u32(on) < possibleCpus ? find(pointer, key, u32(on)) : 0n,
     BPF_FUNC_map_push_elem: (pointer, value, flags) => {
       const { queue, valueSize } = queueOf(pointer)
       return u64(queue.push(memory.read(value, valueSize), Number(flags)))

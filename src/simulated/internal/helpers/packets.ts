@@ -1,16 +1,40 @@
 // Helpers on packets: net/core/filter.c.
 import { errno } from "../../../abi/errno.ts"
 import { bpf_skb_store_bytes_flags } from "../../../abi/generated/enums.ts"
+import { programTypes } from "../../../abi/names.ts"
 import { viewOf } from "../memory.ts"
-import { ETHERNET_HEADER, type Packet, SkBuff, XDP_HEADROOM } from "../packets.ts"
+import { ETHERNET_HEADER, type Packet, SkBuff, XDP_HEADROOM, XdpMd } from "../packets.ts"
 import * as Checksum from "./checksum.ts"
 import { type Environment, failed, type Helpers, s32, u32, u64, unlessFault } from "./environment.ts"
 
-const MOST_LENGTH = 0xffff
+const MOST_OFFSET = 0xffff
+/** BPF_SKB_MAX_LEN: four pages less what stands behind a packet. */
+const MOST_LENGTH = 4 * 4096 - 320
+const INT_MAX = 2 ** 31 - 1
 /** sizeof(struct xdp_frame), at the very beginning of an XDP packet's buffer. */
 const XDP_FRAME = 40
 /** A page less the `skb_shared_info` at its end. */
 const XDP_LIMIT = 4096 - 320
+const LOOPBACK = 1
+const LOOPBACK_MTU = 65_536
+const ETHERNET_MTU = 1500
+
+/** Types of what an Ethernet frame carries. */
+const [ETH_P_IP, ETH_P_IPV6] = [0x0800, 0x86dd]
+
+/** The flags of bpf_skb_adjust_room() (`enum bpf_adj_room_flags`, BPF_F_ADJ_ROOM_…); what shrinks takes few of them. */
+const ROOM = {
+  encapIpv4: 1n << 1n,
+  encapIpv6: 1n << 2n,
+  encapGre: 1n << 3n,
+  encapUdp: 1n << 4n,
+  encapEthernet: 1n << 6n,
+  decapIpv4: 1n << 7n,
+  decapIpv6: 1n << 8n,
+  shrinking: 0x1a1n,
+  all: 0x1ffn | (0xffn << 56n),
+  innerLinkShift: 56n
+} as const
 const VLAN = { [0x8100]: true, [0x88a8]: true } as { readonly [protocol: number]: true }
 const XDP = { aborted: 0n, redirect: 4n } as const
 const TC = { shot: 2n, redirect: 7n } as const
@@ -25,7 +49,7 @@ const concat = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
   return out
 }
 
-export const packetHelpers = ({ map, memory, packets }: Environment): Helpers => {
+export const packetHelpers = ({ hasDevice, map, memory, packets }: Environment): Helpers => {
   const packetOf = (context: bigint): Packet => {
     const packet = packets.get(Number(context >> 32n))
     if (packet === undefined || (context & 0xffffffffn) !== 0n) {
@@ -39,18 +63,33 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
   const loadBytes = (context: bigint, offset: bigint, to: bigint, length: bigint): bigint => {
     const packet = packetOf(context)
     const [at, size] = [u32(offset), u32(length)]
-    if (!inside(packet, at, size)) {
+    // A test run of a flow dissector has no skb, and that is the only run it has here.
+    if (at > INT_MAX || !inside(packet, at, size) || packet.type === programTypes.flow_dissector) {
       memory.write(to, new Uint8Array(size))
       return failed(errno.EFAULT)
     }
     memory.write(to, packet.data.subarray(at, at + size))
     return 0n
   }
+  /** From the link header or from the network header on, wherever the data begin. */
+  const loadRelative = (context: bigint, offset: bigint, to: bigint, length: bigint, header: bigint): bigint => {
+    const packet = packetOf(context)
+    const [MAC, NET] = [0, 1]
+    const [from, at, size] = [u32(header), u32(offset), u32(length)]
+    const whole = concat(packet.link, packet.data)
+    const start = from === NET ? ETHERNET_HEADER : 0
+    if (at > MOST_OFFSET || (from !== MAC && from !== NET) || start + at + size > whole.length) {
+      memory.write(to, new Uint8Array(size))
+      return failed(errno.EFAULT)
+    }
+    memory.write(to, whole.subarray(start + at, start + at + size))
+    return 0n
+  }
   const storeBytes = (context: bigint, offset: bigint, from: bigint, length: bigint): bigint => {
     const packet = packetOf(context)
     const [at, size] = [u32(offset), u32(length)]
     const bytes = memory.read(from, size)
-    if (!inside(packet, at, size)) return failed(errno.EFAULT)
+    if (at > INT_MAX || !inside(packet, at, size)) return failed(errno.EFAULT)
     packet.data.set(bytes, at)
     packet.replace(packet.data.slice())
     return 0n
@@ -108,18 +147,70 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
   }
 
   /** Inserts or takes out room behind the link or the network header (bpf_skb_adjust_room). */
-  const adjustRoom = (packet: Packet, delta: number, mode: number): Uint8Array | number => {
-    const link = ETHERNET_HEADER
-    const isIpv4 = packet.data[12] === 8 && packet.data[13] === 0
-    const network = isIpv4 ? 20 : 40
-    const [BEHIND_NETWORK, BEHIND_LINK] = [0, 1]
-    if (mode !== BEHIND_NETWORK && mode !== BEHIND_LINK) return errno.ENOTSUPP
+  const adjustRoom = (packet: Packet, delta: number, mode: number, flags: bigint): Uint8Array | number => {
+    const [BPF_ADJ_ROOM_NET, BPF_ADJ_ROOM_MAC] = [0, 1]
+    if ((flags & ~ROOM.all) !== 0n) return errno.EINVAL
     if (Math.abs(delta) > 0xfff) return errno.EFAULT
-    const at = link + (mode === BEHIND_NETWORK ? network : 0)
-    if (delta < 0 && packet.data.length + delta < link + network) return errno.ENOTSUPP
+    const view = viewOf(packet.context.bytes)
+    const protocol = swap16(view.getUint16(SkBuff.protocol.offset, true))
+    if (protocol !== ETH_P_IP && protocol !== ETH_P_IPV6) return errno.ENOTSUPP
+    if (mode !== BPF_ADJ_ROOM_NET && mode !== BPF_ADJ_ROOM_MAC) return errno.ENOTSUPP
+    const network = protocol === ETH_P_IP ? 20 : 40
+    const at = ETHERNET_HEADER + (mode === BPF_ADJ_ROOM_NET ? network : 0)
+    const outer = flags & (ROOM.decapIpv4 | ROOM.decapIpv6)
+    if (outer !== 0n && (delta >= 0 || outer === (ROOM.decapIpv4 | ROOM.decapIpv6))) return errno.EINVAL
+    const least = outer === 0n ? network : outer === ROOM.decapIpv4 ? 20 : 40
+    const length = packet.data.length + delta
+    if (delta < 0 ? length - ETHERNET_HEADER < least : length > MOST_LENGTH) return errno.ENOTSUPP
+    const wrong = delta < 0
+      ? (flags & ~ROOM.shrinking) === 0n ? 0 : errno.EINVAL
+      : checkEncapsulation(packet, delta, flags)
+    if (wrong !== 0) return wrong
+    // The data must reach as far as what is moved (bpf_skb_generic_push, bpf_skb_generic_pop).
+    if (packet.data.length < at + (delta < 0 ? -delta : 0)) return errno.ENOMEM
+    const toIpv4 = (flags & (ROOM.encapIpv4 | ROOM.decapIpv4)) !== 0n
+    const toIpv6 = (flags & (ROOM.encapIpv6 | ROOM.decapIpv6)) !== 0n
+    if (toIpv4 || toIpv6) view.setUint16(SkBuff.protocol.offset, swap16(toIpv4 ? ETH_P_IP : ETH_P_IPV6), true)
     return delta >= 0
       ? concat(packet.data.subarray(0, at), new Uint8Array(delta), packet.data.subarray(at))
       : concat(packet.data.subarray(0, at), packet.data.subarray(at - delta))
+  }
+  /** What bpf_skb_net_grow() asks of a packet that is put into another one; 0, or an error. */
+  const checkEncapsulation = (packet: Packet, delta: number, flags: bigint): number => {
+    if ((flags & (ROOM.encapIpv4 | ROOM.encapIpv6)) === 0n) return 0
+    const has = (flag: bigint) => (flags & flag) !== 0n
+    const innerLink = Number(flags >> ROOM.innerLinkShift)
+    if ((has(ROOM.encapIpv4) && has(ROOM.encapIpv6)) || (has(ROOM.encapGre) && has(ROOM.encapUdp))) return errno.EINVAL
+    if (has(ROOM.encapEthernet) && innerLink < ETHERNET_HEADER) return errno.EINVAL
+    if (packet.isEncapsulated) return errno.EALREADY
+    if (innerLink > delta) return errno.EINVAL
+    packet.isEncapsulated = true
+    return 0
+  }
+
+  /** INET_ECN_set_ce(): 1 where the packet says now that there is congestion. */
+  const markCongestion = (packet: Packet): number => {
+    const start = packet.atLink ? ETHERNET_HEADER : 0
+    const view = viewOf(packet.data)
+    const protocol = swap16(viewOf(packet.context.bytes).getUint16(SkBuff.protocol.offset, true))
+    const [CONGESTION, NOT_CAPABLE] = [3, 0]
+    if (protocol === ETH_P_IP && packet.data.length >= start + 20) {
+      const service = view.getUint8(start + 1)
+      const ecn = service & 3
+      if (ecn === NOT_CAPABLE || ecn === CONGESTION) return ecn === CONGESTION ? 1 : 0
+      view.setUint16(start + 10, Checksum.add16(view.getUint16(start + 10), ecn === 1 ? 0xfffd : 0xfffe))
+      view.setUint8(start + 1, service | CONGESTION)
+      packet.replace(packet.data.slice())
+      return 1
+    }
+    if (protocol === ETH_P_IPV6 && packet.data.length >= start + 40) {
+      const ecn = (view.getUint8(start + 1) >> 4) & 3
+      if (ecn === NOT_CAPABLE) return 0
+      view.setUint8(start + 1, view.getUint8(start + 1) | (CONGESTION << 4))
+      packet.replace(packet.data.slice())
+      return 1
+    }
+    return 0
   }
 
   const vlanPush = (context: bigint, protocol: number, tci: number): bigint => {
@@ -152,6 +243,9 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     const data = VLAN[inner] === true
       ? concat(packet.data.subarray(0, 12), packet.data.subarray(16))
       : packet.data.slice()
+    if (data.length < packet.data.length) {
+      view.setUint32(SkBuff.protocol.offset, swap16(viewOf(data).getUint16(12)), true)
+    }
     packet.replace(data)
     return 0n
   }
@@ -160,7 +254,7 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
   const checksumAt = (context: bigint, offset: bigint, change: (old: number) => number | undefined): bigint => {
     const packet = packetOf(context)
     const at = u32(offset)
-    if (at > MOST_LENGTH || at % 2 !== 0 || !inside(packet, at, 2)) return failed(errno.EFAULT)
+    if (at > MOST_OFFSET || at % 2 !== 0 || !inside(packet, at, 2)) return failed(errno.EFAULT)
     const view = viewOf(packet.data)
     const next = change(view.getUint16(at, true))
     if (next === undefined) return failed(errno.EINVAL)
@@ -176,7 +270,6 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
   const [MANGLED_0, ENFORCE, PSEUDO, IPV6, SIZE] = [0x20, 0x40, 0x10, 0x80, 0xf]
 
   const difference = (from: bigint, fromSize: number, to: bigint, toSize: number, seed: number): bigint => {
-    if (((fromSize | toSize) & 3) !== 0) return failed(errno.EINVAL)
     const old = fromSize === 0 ? new Uint8Array(0) : memory.read(from, fromSize)
     const fresh = toSize === 0 ? new Uint8Array(0) : memory.read(to, toSize)
     return BigInt(Checksum.difference(old, fresh, seed))
@@ -184,10 +277,7 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
 
   return {
     BPF_FUNC_skb_load_bytes: loadBytes,
-    BPF_FUNC_skb_load_bytes_relative: (context, offset, to, length, header) =>
-      header === 0n || header === 1n
-        ? loadBytes(context, offset + (header === 1n && packetOf(context).atLink ? 14n : 0n), to, length)
-        : failed(errno.EFAULT),
+    BPF_FUNC_skb_load_bytes_relative: loadRelative,
     BPF_FUNC_skb_store_bytes: (context, offset, from, length, flags) => {
       const { BPF_F_INVALIDATE_HASH, BPF_F_RECOMPUTE_CSUM } = bpf_skb_store_bytes_flags
       if ((flags & ~BigInt(BPF_F_INVALIDATE_HASH | BPF_F_RECOMPUTE_CSUM)) !== 0n) return failed(errno.EINVAL)
@@ -197,7 +287,9 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
       changed(context, (packet) => u32(length) > packet.data.length ? errno.ENOMEM : packet.data.slice()),
     BPF_FUNC_skb_change_tail: (context, length, flags) =>
       changed(context, (packet) => {
-        if (flags !== 0n || u32(length) > MOST_LENGTH || u32(length) < ETHERNET_HEADER) return errno.EINVAL
+        const least = packet.atLink ? ETHERNET_HEADER : 0
+        if (flags !== 0n || u32(length) > MOST_LENGTH || u32(length) < least) return errno.EINVAL
+        if (packet.isEncapsulated) return errno.ENOTSUPP
         const data = new Uint8Array(u32(length))
         data.set(packet.data.subarray(0, data.length))
         return data
@@ -208,8 +300,8 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
         if (flags !== 0n || length > MOST_LENGTH || length < packet.data.length) return errno.EINVAL
         return concat(new Uint8Array(u32(room)), packet.data)
       }),
-    BPF_FUNC_skb_adjust_room: (context, delta, mode) =>
-      changed(context, (packet) => adjustRoom(packet, s32(delta), u32(mode))),
+    BPF_FUNC_skb_adjust_room: (context, delta, mode, flags) =>
+      changed(context, (packet) => adjustRoom(packet, s32(delta), u32(mode), flags)),
     BPF_FUNC_skb_vlan_push: (context, protocol, tci) =>
       vlanPush(context, swap16(u32(protocol) & 0xffff), u32(tci) & 0xffff),
     BPF_FUNC_skb_vlan_pop: (context) => vlanPop(context),
@@ -218,8 +310,29 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
       viewOf(packetOf(context).context.bytes).setUint32(SkBuff.pkt_type.offset, u32(type), true)
       return 0n
     },
-    BPF_FUNC_get_hash_recalc: (context) =>
-      BigInt(viewOf(packetOf(context).context.bytes).getUint32(SkBuff.hash.offset, true)),
+    BPF_FUNC_skb_ecn_set_ce: (context) => BigInt(markCongestion(packetOf(context))),
+    BPF_FUNC_check_mtu: (context, ifindex, length, difference, flags) => {
+      const packet = packetOf(context)
+      const [SEGMENTS, FRAGMENTATION_NEEDED] = [1n, 1n]
+      const given = viewOf(memory.read(length, 4)).getUint32(0, true)
+      if ((flags & ~(packet.kind === "xdp" ? 0n : SEGMENTS)) !== 0n) return failed(errno.EINVAL)
+      if (flags === SEGMENTS && (s32(difference) !== 0 || given !== 0)) return failed(errno.EINVAL)
+      const fields = packet.kind === "xdp" ? XdpMd.ingress_ifindex : SkBuff.ifindex
+      const device = u32(ifindex) === 0 ? viewOf(packet.context.bytes).getUint32(fields.offset, true) : u32(ifindex)
+      if (!hasDevice(device)) return failed(errno.ENODEV)
+      const mtu = device === LOOPBACK ? LOOPBACK_MTU : ETHERNET_MTU
+      const size = (given === 0 ? packet.data.length : given + ETHERNET_HEADER) + s32(difference)
+      const answer = new Uint8Array(4)
+      viewOf(answer).setUint32(0, mtu, true)
+      memory.write(length, answer)
+      return (size | 0) <= mtu + ETHERNET_HEADER ? 0n : FRAGMENTATION_NEEDED
+    },
+    BPF_FUNC_get_hash_recalc: (context) => {
+      const view = viewOf(packetOf(context).context.bytes)
+      // What no one has set is computed of the packet, and never 0.
+      if (view.getUint32(SkBuff.hash.offset, true) === 0) view.setUint32(SkBuff.hash.offset, 1, true)
+      return BigInt(view.getUint32(SkBuff.hash.offset, true))
+    },
     BPF_FUNC_set_hash: (context, hash) => {
       viewOf(packetOf(context).context.bytes).setUint32(SkBuff.hash.offset, u32(hash), true)
       return 0n
@@ -258,6 +371,8 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     BPF_FUNC_clone_redirect: (context, ifindex, flags) => {
       if ((flags & ~1n) !== 0n) return failed(errno.EINVAL)
       const packet = packetOf(context)
+      if (!hasDevice(u32(ifindex))) return failed(errno.EINVAL)
+      if (packet.data.length === 0) return failed(errno.ERANGE)
       packet.clones.push({ ifindex: u32(ifindex), data: packet.data.slice() })
       packet.replace(packet.data.slice())
       return 0n
@@ -267,9 +382,12 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
       if (target === undefined) throw new RangeError("the first argument is no map")
       const bytes = new Uint8Array(target.attributes.keySize)
       viewOf(bytes).setUint32(0, u32(key), true)
+      const isDevices = target.attributes.type === "devmap" || target.attributes.type === "devmap_hash"
+      // The lower bits are what is returned where nothing is found (__bpf_xdp_redirect_map).
+      const [ACTION, BROADCAST, EXCLUDE_INGRESS] = [3n, 8n, 16n]
+      if ((flags & ~(ACTION | (isDevices ? BROADCAST | EXCLUDE_INGRESS : 0n))) !== 0n) return XDP.aborted
       const found = target.elements?.find(bytes) ?? target.referent?.(bytes)
-      const fallback = flags & 3n
-      if (found === undefined || (flags & ~0x1bn) !== 0n) return found === undefined ? fallback : XDP.aborted
+      if (found === undefined && (flags & BROADCAST) === 0n) return flags & ACTION
       latest()?.redirects.push({ helper: "redirect_map", target: u32(key), flags, map: target.attributes.name })
       return XDP.redirect
     },
@@ -279,7 +397,7 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     BPF_FUNC_xdp_get_buff_len: (context) => BigInt(packetOf(context).whole.length),
     BPF_FUNC_xdp_load_bytes: (context, offset, to, length) => {
       const packet = packetOf(context)
-      if (u32(offset) > MOST_LENGTH || u32(length) > MOST_LENGTH) return failed(errno.EFAULT)
+      if (u32(offset) > MOST_OFFSET || u32(length) > MOST_OFFSET) return failed(errno.EFAULT)
       const { whole } = packet
       if (u32(offset) + u32(length) > whole.length) return failed(errno.EINVAL)
       return unlessFault(() => {
@@ -289,7 +407,7 @@ export const packetHelpers = ({ map, memory, packets }: Environment): Helpers =>
     },
     BPF_FUNC_xdp_store_bytes: (context, offset, from, length) => {
       const packet = packetOf(context)
-      if (u32(offset) > MOST_LENGTH || u32(length) > MOST_LENGTH) return failed(errno.EFAULT)
+      if (u32(offset) > MOST_OFFSET || u32(length) > MOST_OFFSET) return failed(errno.EFAULT)
       if (u32(offset) + u32(length) > packet.whole.length) return failed(errno.EINVAL)
       return unlessFault(() => {
         packet.write(u32(offset), memory.read(from, u32(length)))

@@ -3,11 +3,24 @@ import { errno } from "../../../abi/errno.ts"
 import { AccessFault } from "../memory.ts"
 import { type Environment, failed, type Helpers, terminated, u32, unlessFault } from "./environment.ts"
 
+/** Where the kernel's own addresses begin with five-level page tables: below they are the process's, or nobody's. */
+const FIRST_OF_KERNEL = 0xff00_0000_0000_0000n
+/** TASK_SIZE, with four levels. */
+const USER_END = 2n ** 47n - 4096n
+
+/** What an address that is not of a kind says: copy_from_kernel_nofault_allowed(), access_ok(). */
+const refusal = (user: boolean, address: bigint, size: number): number => {
+  if (user) return address + BigInt(size) > USER_END ? errno.EFAULT : 0
+  return address < FIRST_OF_KERNEL ? errno.ERANGE : 0
+}
+
 export const probeHelpers = ({ memory }: Environment): Helpers => {
   /** EFAULT, and zeros in its place, for memory that is not there or not of the kind. */
   const probe = (user: boolean) => (destination: bigint, length: bigint, source: bigint): bigint => {
     const size = u32(length)
     const target = memory.find(destination, size) // the program's own memory must be there
+    const refused = refusal(user, source, size)
+    if (size === 0) return failed(refused)
     return unlessFault(() => {
       const { offset, region } = memory.find(source, size)
       if (region.user !== user) throw new AccessFault(source, "memory of the other kind")
@@ -15,7 +28,7 @@ export const probeHelpers = ({ memory }: Environment): Helpers => {
       return 0n
     }, () => {
       target.region.bytes.fill(0, target.offset, target.offset + size)
-      return failed(errno.EFAULT)
+      return failed(refused === 0 ? errno.EFAULT : refused)
     })
   }
   const probeString = (user: boolean) => (destination: bigint, length: bigint, source: bigint): bigint => {
@@ -30,13 +43,13 @@ export const probeHelpers = ({ memory }: Environment): Helpers => {
       return BigInt(text.length)
     }, () => {
       target.region.bytes.fill(0, target.offset, target.offset + size)
-      return failed(errno.EFAULT)
+      return failed(refusal(user, source, 1) || errno.EFAULT)
     })
   }
   const either =
     (ofKernel: typeof kernel, ofUser: typeof kernel) => (to: bigint, length: bigint, from: bigint): bigint =>
-      // Without the word, the kernel's reading is chosen by the address: user addresses have an upper half of few bits.
-      from >> 47n === 0n ? ofUser(to, length, from) : ofKernel(to, length, from)
+      // Without the word, the kernel's reading is chosen by the address (bpf_probe_read_compat).
+      from < USER_END ? ofUser(to, length, from) : ofKernel(to, length, from)
   const kernel = probe(false)
   const kernelString = probeString(false)
   return {
@@ -46,7 +59,7 @@ export const probeHelpers = ({ memory }: Environment): Helpers => {
     BPF_FUNC_probe_read_user: probe(true),
     BPF_FUNC_probe_read_kernel_str: kernelString,
     BPF_FUNC_probe_read_user_str: probeString(true),
-    BPF_FUNC_copy_from_user: probe(true),
+    BPF_FUNC_copy_from_user: (to, length, from) => u32(length) === 0 ? 0n : probe(true)(to, length, from),
     BPF_FUNC_copy_from_user_task: (to, length, from, _task, flags) =>
       flags === 0n ? probe(true)(to, length, from) : failed(errno.EINVAL),
     BPF_FUNC_probe_write_user: (destination, source, length) =>

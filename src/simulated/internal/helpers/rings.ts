@@ -7,6 +7,8 @@ import { type Environment, failed, type Helpers, u32 } from "./environment.ts"
 /** `struct bpf_dynptr` as it lies on the stack here: an address, a size, and the bit that forbids writing. */
 const Dynptr = { size: 16, address: 0, length: 8, flags: 12 } as const
 const READ_ONLY = 1
+/** BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP */
+const WAKEUPS = 3n
 /** DYNPTR_MAX_SIZE */
 const LARGEST = 0xffffff
 
@@ -53,9 +55,11 @@ export const ringHelpers = ({ map, memory, processor }: Environment): Helpers =>
   }
 
   return {
-    BPF_FUNC_ringbuf_output: (pointer, source, length, flags) =>
-      ringOf(pointer).output(memory.read(source, u32(length)), Number(flags)) ? 0n : failed(errno.EAGAIN),
-    BPF_FUNC_ringbuf_reserve: (pointer, length) => reserve(pointer, length),
+    BPF_FUNC_ringbuf_output: (pointer, source, length, flags) => {
+      if ((flags & ~WAKEUPS) !== 0n) return failed(errno.EINVAL)
+      return ringOf(pointer).output(memory.read(source, u32(length)), Number(flags)) ? 0n : failed(errno.EAGAIN)
+    },
+    BPF_FUNC_ringbuf_reserve: (pointer, length, flags) => flags === 0n ? reserve(pointer, length) : 0n,
     BPF_FUNC_ringbuf_submit: (record, flags) => commit(record, flags, false),
     BPF_FUNC_ringbuf_discard: (record, flags) => commit(record, flags, true),
     BPF_FUNC_ringbuf_query: (pointer, what) => ringOf(pointer).query(Number(what)),
@@ -81,8 +85,9 @@ export const ringHelpers = ({ map, memory, processor }: Environment): Helpers =>
     },
     BPF_FUNC_dynptr_write: (at, offset, source, length, flags) => {
       const to = dynptr(at)
-      if (to.address === 0n || !to.writable || flags !== 0n) return failed(errno.EINVAL)
+      if (to.address === 0n || !to.writable) return failed(errno.EINVAL)
       if (u32(offset) + u32(length) > to.length) return failed(errno.E2BIG)
+      if (flags !== 0n) return failed(errno.EINVAL)
       memory.write(to.address + BigInt(u32(offset)), memory.read(source, u32(length)))
       return 0n
     },

@@ -9,6 +9,9 @@ const MOST_VALUES = 12
 /** BPF_TRACE_PRINTK_SIZE */
 const PRINT_SIZE = 1024
 
+/** What __bpf_strtoull() copies of a number, less its NUL. */
+const MOST_DIGITS = 63
+
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
 
 const isSpace = (character: string | undefined): boolean => character !== undefined && /\s/.test(character)
@@ -19,16 +22,15 @@ const parse = (
   flags: bigint
 ): { readonly length: number; readonly value: bigint; readonly negative: boolean } | number => {
   const base = Number(flags & 0x1fn)
-  if (![0, 8, 10, 16].includes(base) || (flags & ~0x1fn) !== 0n || text === "") return errno.EINVAL
+  if (![0, 8, 10, 16].includes(base) || (flags & ~0x1fn) !== 0n) return errno.EINVAL
   let at = 0
   while (isSpace(text[at])) at++
   const negative = text[at] === "-"
   if (negative) at++
-  const rest = text.slice(at)
-  if (rest === "") return errno.EINVAL
-  const prefixed = /^0[xX][0-9a-fA-F]/.test(rest)
-  const actual = base === 0 ? prefixed ? 16 : rest.startsWith("0") ? 8 : 10 : base
-  const start = actual === 16 && prefixed ? 2 : 0
+  const rest = text.slice(at, at + MOST_DIGITS)
+  const actual = base === 0 ? /^0[xX][0-9a-fA-F]/.test(rest) ? 16 : rest.startsWith("0") ? 8 : 10 : base
+  // _parse_integer_fixup_radix(): the prefix goes, whatever follows it.
+  const start = actual === 16 && /^0[xX]/.test(rest) ? 2 : 0
   const digits = (actual === 16 ? /^[0-9a-fA-F]+/ : actual === 8 ? /^[0-7]+/ : /^[0-9]+/).exec(rest.slice(start))?.[0]
   if (digits === undefined) return errno.EINVAL
   const value = BigInt(actual === 16 ? `0x${digits}` : actual === 8 ? `0o${digits}` : digits)
@@ -37,26 +39,26 @@ const parse = (
 
 export const stringHelpers = ({ memory, records }: Environment): Helpers => {
   const source: FormatSource = {
-    string: (address, user) =>
+    string: (address, of) =>
       unlessFault(() => {
         const { region } = memory.find(address, 1)
-        return region.user === user ? latin1(readString(memory, address)) : undefined
+        const isWrong = of !== "either" && region.user !== (of === "user")
+        return isWrong ? undefined : latin1(readString(memory, address))
       }, () => undefined),
-    bytes: (address, size) => unlessFault(() => memory.read(address, size), () => undefined)
+    bytes: (address, size) =>
+      unlessFault(
+        () => memory.find(address, size).region.user ? undefined : memory.read(address, size),
+        () => undefined
+      )
   }
   const print = (address: bigint, size: bigint, values: ReadonlyArray<bigint>): bigint => {
     const bytes = memory.read(address, u32(size))
     const end = bytes.indexOf(0)
     if (end < 0) return failed(errno.EINVAL)
-    const text = latin1(bytes.subarray(0, end))
-    // Fewer conversions than registers are no error: count them first.
-    const used = (text.replaceAll("%%", "").match(/%/g) ?? []).length
-    if (used > values.length) return failed(errno.EINVAL)
-    const out = format(text, values.slice(0, used), source)
+    const out = format(latin1(bytes.subarray(0, end)), values, source)
     if (out === undefined) return failed(errno.EINVAL)
-    const printed = out.slice(0, PRINT_SIZE - 1)
-    records.printed.push(printed)
-    return BigInt(printed.length)
+    records.printed.push(out.slice(0, PRINT_SIZE - 1))
+    return BigInt(out.length)
   }
   const valuesAt = (data: bigint, length: number): ReadonlyArray<bigint> | undefined => {
     if (length % 8 !== 0 || length > MOST_VALUES * 8) return undefined
@@ -66,6 +68,7 @@ export const stringHelpers = ({ memory, records }: Environment): Helpers => {
   }
   const number = (isSigned: boolean) => (text: bigint, length: bigint, flags: bigint, out: bigint): bigint => {
     const characters = latin1(memory.read(text, u32(length)))
+    memory.write(out, new Uint8Array(8)) // whatever comes of it
     const end = characters.indexOf("\0")
     const parsed = parse(end < 0 ? characters : characters.slice(0, end), flags)
     if (typeof parsed === "number") return failed(parsed)

@@ -4,7 +4,9 @@ import { bpf_stack_flags } from "../../../abi/generated/enums.ts"
 import { viewOf } from "../memory.ts"
 import { type Environment, failed, type Helpers, s32, u32, u64 } from "./environment.ts"
 
-const { BPF_F_SKIP_FIELD_MASK, BPF_F_USER_STACK } = bpf_stack_flags
+const { BPF_F_FAST_STACK_CMP, BPF_F_REUSE_STACKID, BPF_F_SKIP_FIELD_MASK, BPF_F_USER_BUILD_ID, BPF_F_USER_STACK } =
+  bpf_stack_flags
+const STACK_ID_FLAGS = BigInt(BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_FAST_STACK_CMP | BPF_F_REUSE_STACKID)
 
 export const tracingHelpers = ({ event, map, memory, task }: Environment): Helpers => {
   const frames = (flags: bigint): ReadonlyArray<bigint> => {
@@ -13,12 +15,19 @@ export const tracingHelpers = ({ event, map, memory, task }: Environment): Helpe
     return stack.slice(Number(flags & BigInt(BPF_F_SKIP_FIELD_MASK)))
   }
   const getStack = (buffer: bigint, size: number, flags: bigint): bigint => {
-    if (size % 8 !== 0) return failed(errno.EINVAL)
-    const given = frames(flags).slice(0, size / 8)
+    const isUser = (flags & BigInt(BPF_F_USER_STACK)) !== 0n
+    const withBuildIds = (flags & BigInt(BPF_F_USER_BUILD_ID)) !== 0n
+    const known = BigInt(BPF_F_SKIP_FIELD_MASK | BPF_F_USER_STACK | BPF_F_USER_BUILD_ID)
+    if ((flags & ~known) !== 0n || (withBuildIds && !isUser) || size % 8 !== 0) {
+      memory.write(buffer, new Uint8Array(size))
+      return failed(errno.EINVAL)
+    }
+    const all = frames(flags)
+    const given = all.slice(0, size / 8)
     const bytes = new Uint8Array(size)
     for (const [index, frame] of given.entries()) viewOf(bytes).setBigUint64(index * 8, u64(frame), true)
     memory.write(buffer, bytes)
-    return given.length === 0 ? failed(errno.EFAULT) : BigInt(given.length * 8)
+    return all.length === 0 ? failed(errno.EFAULT) : BigInt(given.length * 8)
   }
   const give = (address: bigint, value: bigint): bigint => {
     const bytes = new Uint8Array(8)
@@ -30,6 +39,7 @@ export const tracingHelpers = ({ event, map, memory, task }: Environment): Helpe
     BPF_FUNC_get_stackid: (_context, pointer, flags) => {
       const stacks = map(pointer)?.stacks
       if (stacks === undefined) throw new RangeError("the second argument is no stack_trace map")
+      if ((flags & ~STACK_ID_FLAGS) !== 0n) return failed(errno.EINVAL)
       const given = frames(flags)
       return given.length === 0 ? failed(errno.EFAULT) : u64(stacks.store(given, Number(flags)))
     },

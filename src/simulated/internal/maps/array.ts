@@ -29,13 +29,14 @@ export const checkArray = ({ flags, keySize, maxEntries, numaNode, type, valueSi
   return 0
 }
 
-const { BPF_NOEXIST } = bpf_map_update_flags
+const { BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST } = bpf_map_update_flags
 
 /** What an update of an index may not be, or 0: all elements are there from the start. */
 export const checkIndexUpdate = (index: number, flags: number, attributes: MapAttributes): number => {
-  if (isBadUpdate(flags, attributes)) return -errno.EINVAL
+  if (flags > BPF_EXIST + BPF_F_LOCK || (flags & ~BPF_F_LOCK) > BPF_EXIST) return -errno.EINVAL
   if (index >= attributes.maxEntries) return -errno.E2BIG
-  return (flags & BPF_NOEXIST) !== 0 ? -errno.EEXIST : 0
+  if ((flags & BPF_NOEXIST) !== 0) return -errno.EEXIST
+  return isBadUpdate(flags, attributes) ? -errno.EINVAL : 0 // a lock that the values have not
 }
 
 export const array: Family = {
@@ -104,7 +105,7 @@ export const percpuArray: Family = {
       },
       update: (key, value, flags, cpu = 0) => {
         const index = indexOf(key)
-        const error = flags > 2 ? -errno.EINVAL : checkIndexUpdate(index, flags, attributes)
+        const error = checkIndexUpdate(index, flags, attributes)
         if (error === 0) bytes.set(value, index * all + cpu * one)
         return error
       },

@@ -83,6 +83,7 @@ export const testSkb = (state: KernelState, program: SimulatedProgram, attr: Att
   if (wireLength !== 0 && (wireLength < length || wireLength > MOST_WIRE_LENGTH)) return -errno.EINVAL
   if (word(SkBuff.gso_segs) > MOST_SEGMENTS) return -errno.EINVAL
   const packet = new Packet(state.memory, program.type, atLink ? data : data.slice(ETHERNET_HEADER))
+  if (!atLink) packet.link = data.slice(0, ETHERNET_HEADER)
   const view = viewOf(packet.context.bytes)
   try {
     if (context !== undefined) {

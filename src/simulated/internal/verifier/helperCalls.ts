@@ -1,6 +1,7 @@
 // Calls of helpers: who may call them, what they are given, and what is known after them (check_helper_call).
 import { bpf_func_id } from "../../../abi/generated/enums.ts"
 import type { Argument } from "../../../isa/Helper.ts"
+import { conversionsOf, parseFormat } from "../helpers/format.ts"
 import type { SimulatedMap } from "../maps.ts"
 import { whyNotCallable } from "./callees.ts"
 import { checkDynptrPlace, dropDynptr, makeDynptr, takeDynptr } from "./dynptrs.ts"
@@ -148,6 +149,12 @@ const checkFixed = (path: Path, given: Register, r: number, size: number, write:
   checkAccess(path, given, { register: r, offset: 0, size, write, argument: true })
 }
 
+/** A key or a value: a map that has none cannot be given one. */
+const checkPart = (path: Path, given: Register, r: number, size: number, write: boolean): void => {
+  if (size === 0) path.reject(`R${r} invalid zero-sized read: u64=[0,0]`)
+  checkFixed(path, given, r, size, write)
+}
+
 const checkZeroOffset = (path: Path, given: Register, r: number): void => {
   if (given.offset !== 0 || !Scalar.isZero(given.scalar)) {
     path.invalid(`R${r} must have zero offset when passed to release func or trusted arg to kfunc`)
@@ -201,11 +208,11 @@ const checkArgument = (path: Path, index: number, registers: ReadonlyArray<Regis
       if (given.kind === "ctx") checkContextOffset(path, given, r)
       return
     case "mapKey":
-      if (call.map !== undefined) checkFixed(path, given, r, call.map.attributes.keySize, false)
+      if (call.map !== undefined) checkPart(path, given, r, call.map.attributes.keySize, false)
       return
     case "mapValue":
     case "mapValueOut":
-      if (call.map !== undefined) checkFixed(path, given, r, call.map.attributes.valueSize, kind === "mapValueOut")
+      if (call.map !== undefined) checkPart(path, given, r, call.map.attributes.valueSize, kind === "mapValueOut")
       return
     case "read":
     case "write":
@@ -244,6 +251,7 @@ const checkArgument = (path: Path, index: number, registers: ReadonlyArray<Regis
       if (given.kind === "value" && !(given.map!.frozen && (given.map!.attributes.flags & READ_ONLY_PROGRAM) !== 0)) {
         path.reject(`R${r} does not point to a readonly map'`)
       }
+      if (given.kind === "value") checkTerminated(path, given)
       return
     default:
   }
@@ -345,12 +353,46 @@ const lock = (path: Path, id: number): void => {
   state.locked = locks
 }
 
+/** check_const_str(): the text ends within the value. */
+const checkTerminated = (path: Path, given: Register): void => {
+  if (!Scalar.isConstant(given.scalar)) return
+  const value = given.map!.calls.lookup(new Uint8Array(4), () => new Uint8Array(0))
+  if (typeof value === "number") return
+  const at = given.offset + Scalar.valueOf(given.scalar)
+  if (at < 0 || at >= value.length) {
+    path.reject(`invalid access to map value, value_size=${value.length} off=${at} size=1`)
+  }
+  if (!value.subarray(at).includes(0)) path.invalid("string is not zero-terminated")
+}
+
+/** check_bpf_snprintf_call(): a format is known when a program is loaded, and so is the number of its values. */
+const checkFormat = (path: Path, before: ReadonlyArray<Register>): void => {
+  const [, , , given, , size] = before
+  if (given?.kind !== "value" || size?.kind !== "scalar" || !Scalar.isConstant(given.scalar)) return
+  const umax = Scalar.umax(size.scalar)
+  if (umax % 8 !== 0) path.invalid("Invalid size of data")
+  const at = given.offset + Scalar.valueOf(given.scalar)
+  const value = given.map!.calls.lookup(new Uint8Array(4), () => new Uint8Array(0))
+  if (typeof value === "number") return
+  const text = Buffer.from(value.subarray(at)).toString("latin1")
+  const pieces = parseFormat(text.slice(0, text.indexOf("\0")))
+  if (pieces === undefined || conversionsOf(pieces) > umax / 8) path.invalid("Invalid format string")
+}
+
 /** What the verifier asks of some helpers alone. */
 const checkSpecial = (path: Path, { id, map }: Call, before: ReadonlyArray<Register>): void => {
   switch (id) {
     case bpf_func_id.BPF_FUNC_tail_call:
       if (path.state.references.size > 0) path.invalid("tail_call would lead to reference leak")
       return
+    case bpf_func_id.BPF_FUNC_dynptr_from_mem: {
+      const given = before[1]!
+      if (given.kind === "value" || given.kind === "anything") return
+      path.reject(`Unsupported reg type ${nameOf(given)} for bpf_dynptr_from_mem data`)
+      return
+    }
+    case bpf_func_id.BPF_FUNC_snprintf:
+      return checkFormat(path, before)
     case bpf_func_id.BPF_FUNC_get_local_storage:
       if (!isNull(before[2]!)) path.invalid("get_local_storage() doesn't support non-zero flags")
       return

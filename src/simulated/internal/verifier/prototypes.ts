@@ -47,9 +47,15 @@ const socket: ReadonlyArray<Helper.Argument> = [
   { name: "sk", type: "void *", kind: "socketCommon", nullable: true, size: undefined }
 ]
 
+const kernelPacket: ReadonlyArray<Helper.Argument> = [
+  { name: "xdp_md", type: "struct xdp_buff *", kind: "btf", nullable: false, size: undefined }
+]
+
 /** What a helper takes from a type of program, where the table of helpers tells what others give (`get_func_proto`). */
 export const argumentsFor = ({ helper }: Prototype, caller: Caller): ReadonlyArray<Helper.Argument> => {
   if (helper.id === f.BPF_FUNC_get_socket_cookie && socketAsked.has(caller.type)) return socket
+  // Those that see no packet have the kernel's own type of one.
+  if (helper.id === f.BPF_FUNC_xdp_get_buff_len && caller.type !== "xdp") return kernelPacket
   // Elsewhere the class is the current task's.
   if (helper.id === f.BPF_FUNC_get_cgroup_classid && !classidFromPacket.has(caller.type)) return []
   return helper.arguments
