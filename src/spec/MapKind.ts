@@ -60,7 +60,7 @@ export interface Facts {
   /** Whether it can be in a map of maps: not at all, as long as the template, or of any length. */
   readonly inner: "never" | "as long" | "any length"
   /** What the kernel must have, where not every supported one has it. */
-  readonly since?: FeatureName
+  readonly since: FeatureName | undefined
 }
 
 const some: Sizes = { least: 1 }
@@ -77,7 +77,9 @@ const base = {
   mmap: "never",
   btf: "optional",
   holds: [],
-  inner: "any length"
+  inner: "any length",
+  // Here too, so that no row has it from Object.prototype.
+  since: undefined
 } as const
 
 const hash: Facts = {

@@ -22,6 +22,8 @@ import {
 import { HelperBench, helperCalls } from "../support/comparison/helperCalls.ts"
 import { helperResults, ResultBench } from "../support/comparison/helperResults.ts"
 import { loadArguments, LoadBench } from "../support/comparison/loadArguments.ts"
+import { MapBench } from "../support/comparison/mapBench.ts"
+import { mapCommands } from "../support/comparison/mapCommands.ts"
 import { OrderBench, orders } from "../support/comparison/order.ts"
 import { RunBench } from "../support/comparison/runBench.ts"
 import { openBoth, type Opened } from "../support/comparison/sides.ts"
@@ -68,6 +70,12 @@ const rows: ReadonlyArray<RowOf<any>> = [
     open: ({ btf, extras, kernel }) => new AttachBench(kernel, btf, extras()),
     cases: attachments,
     every: 40
+  }),
+  row({
+    name: "map commands",
+    open: ({ extras, kernel }) => new MapBench(kernel, extras()),
+    cases: mapCommands,
+    every: 120
   }),
   row({
     name: "order of attachments",
@@ -129,7 +137,7 @@ describe.skipIf(!release().startsWith(SERIES))("both kernels answer the same:", 
           )
           expect(differing / compared.cases).toBeLessThan(MOST_DIFFERING)
         }).pipe(Effect.scoped),
-      { timeout: 600_000 }
+      { timeout: 1_800_000 }
     )
   }
 

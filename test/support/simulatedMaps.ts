@@ -51,7 +51,8 @@ const plain: Omit<MapAttributes, "type"> = {
   btfValueType: 0,
   btfVmlinuxValueType: 0,
   hidden: [],
-  inner: undefined
+  inner: undefined,
+  exclusive: undefined
 }
 
 /** The parts of a map: 4-byte keys and values, 4 entries, unless told otherwise. */

@@ -96,10 +96,9 @@ const lookupByBuckets = (batch: Batch, deletes: boolean): number => {
       if (done === 0) error = -errno.ENOSPC
       break
     }
-    for (const { key, value } of bucket) {
-      writeAt(batch, done++, key, value)
-      if (deletes) map.calls.delete(key)
-    }
+    // What cannot be written is gone nevertheless.
+    if (deletes) { for (const { key } of bucket) map.calls.delete(key) }
+    for (const { key, value } of bucket) writeAt(batch, done++, key, value)
   }
   if (index === buckets) error = -errno.ENOENT
   const cursor = new Uint8Array(4)

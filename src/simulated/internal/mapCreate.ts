@@ -17,6 +17,8 @@ import {
   FILE_FLAGS
 } from "./maps/flags.ts"
 import { templateOf } from "./maps/inner.ts"
+import { AccessFault } from "./memory.ts"
+import { readUser } from "./userMemory.ts"
 import type { KernelState } from "./kernelState.ts"
 
 const f = bpf_attr_map_create.fields
@@ -143,6 +145,32 @@ const makeParts = (state: KernelState, family: Family, attributes: MapAttributes
   }
 }
 
+/** SHA256_DIGEST_SIZE */
+const DIGEST_SIZE = 32
+
+/** The digest of the program that alone may use the map, `undefined` where any may; or `-errno`. */
+const exclusiveOf = (state: KernelState, attr: Attr): Uint8Array | number | undefined => {
+  const address = attr.address(f.excl_prog_hash)
+  const size = attr.u32(f.excl_prog_hash_size)
+  if (address === 0n) return size === 0 ? undefined : -errno.EINVAL
+  if (size !== DIGEST_SIZE) return -errno.EINVAL
+  try {
+    return readUser(state.memory, address, size)
+  } catch (error) {
+    if (error instanceof AccessFault) return -errno.EFAULT
+    throw error
+  }
+}
+
+/** The attributes with what is read once the map is made: its name, its types, and whose it is; or `-errno`. */
+const describe = (state: KernelState, attr: Attr, attributes: MapAttributes): MapAttributes | number => {
+  if (!isName(attributes.name)) return -errno.EINVAL
+  const typed = withBtf(state, attr, attributes)
+  if (typeof typed === "number") return typed
+  const exclusive = exclusiveOf(state, attr)
+  return typeof exclusive === "number" ? exclusive : { ...typed, exclusive }
+}
+
 /** BPF_MAP_CREATE: a descriptor, or `-errno`. */
 export const createMap = (state: KernelState, attr: Attr): number => {
   if (!attr.endsWith(f.excl_prog_hash_size)) return -errno.EINVAL
@@ -164,7 +192,8 @@ export const createMap = (state: KernelState, attr: Attr): number => {
     btfValueType: attr.u32(f.btf_value_type_id),
     btfVmlinuxValueType: attr.u32(f.btf_vmlinux_value_type_id),
     hidden: [],
-    inner: undefined
+    inner: undefined,
+    exclusive: undefined
   }
   const wrong = checkCommon(attributes, number)
   if (wrong < 0) return wrong
@@ -179,15 +208,21 @@ export const createMap = (state: KernelState, attr: Attr): number => {
     const offloads = attributes.type === "hash" || attributes.type === "array"
     return offloads && state.hasDevice(device) ? -errno.EOPNOTSUPP : -errno.EINVAL
   }
-  if ((flags & BPF_F_TOKEN_FD) !== 0) return -errno.EINVAL // no token is given out
+  // No token is given out: what is open is none.
+  if ((flags & BPF_F_TOKEN_FD) !== 0) {
+    return state.descriptors.any(attr.i32(f.map_token_fd)) === undefined ? -errno.EBADF : -errno.EINVAL
+  }
   const inner = isMapOfMaps(attributes.type) ? templateOf(state, attr.i32(f.inner_map_fd)) : undefined
   if (typeof inner === "number") return inner
-  if (!isName(attributes.name)) return -errno.EINVAL
-  const described = withBtf(state, attr, { ...attributes, inner, flags: attributes.flags & ~FILE_FLAGS })
-  if (typeof described === "number") return described
-  if (attr.address(f.excl_prog_hash) !== 0n || attr.u32(f.excl_prog_hash_size) !== 0) return -errno.EINVAL
-  const parts = makeParts(state, family, described)
+  const plain = { ...attributes, inner, flags: attributes.flags & ~FILE_FLAGS }
+  const described = describe(state, attr, plain)
+  // A map too large is refused before what describes it is looked at.
+  const parts = makeParts(state, family, typeof described === "number" ? plain : described)
   if (typeof parts === "number") return parts
+  if (typeof described === "number") {
+    parts.free?.()
+    return described
+  }
   const map = makeObject(state, described, parts)
   state.addMap(map)
   return state.descriptors.open(map, access)

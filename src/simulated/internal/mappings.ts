@@ -40,19 +40,26 @@ export class Mappings {
 
   map(fd: number, length: number, protection: number, offset: number): Mapping | number {
     const { descriptors, objects, pageSize } = this.options
+    // In the order of the system call: the offset, the file, the length, the place, the access, and then what is mapped.
+    if (offset % pageSize !== 0) return -errno.EINVAL
     const file = descriptors.file(fd)
     if (file === undefined) return -errno.EBADF
+    if (length <= 0) return -errno.EINVAL
     const map = file.object
     const writes = (protection & mman.PROT_WRITE) !== 0
+    const pages = Math.ceil(length / pageSize) * pageSize
+    const nowhere = map._tag === "Map" ? map.place?.({ offset, length: pages, writes }) ?? 0 : 0
+    if (nowhere < 0) return nowhere
     if (!file.reads || (writes && !file.writes)) return -errno.EACCES
     if (map._tag === "PerfEvent") return this.mapEvent(map, length, writes, offset)
     if (map._tag !== "Map") return -errno.ENODEV
-    if (length <= 0 || offset % pageSize !== 0) return -errno.EINVAL
     if (map.mapping === undefined || map.attributes.hidden.length > 0) return -errno.ENOTSUPP
+    // A file that cannot be written has no shared mapping: it is as if private.
+    if (!file.writes) return -errno.EINVAL
     if (writes && map.frozen) return -errno.EPERM
     // Programs may only read it: a process with a writable page could change it after it is frozen.
     if (writes && (map.attributes.flags & BPF_F_RDONLY_PROG) !== 0) return -errno.EACCES
-    const buffer = map.mapping({ offset, length: Math.ceil(length / pageSize) * pageSize, writes })
+    const buffer = map.mapping({ offset, length: pages, writes })
     if (typeof buffer === "number") return buffer
     const mapping = new SimulatedMapping(buffer, length, map, writes)
     this.mapped.add(mapping)

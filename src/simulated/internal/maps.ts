@@ -115,6 +115,8 @@ export interface MapAttributes {
   readonly hidden: ReadonlyArray<HiddenField>
   /** What the maps in a map of maps must be like. */
   readonly inner: MapAttributes | undefined
+  /** The digest of the program that alone may use it. */
+  readonly exclusive: Uint8Array | undefined
 }
 
 /** What a family gives to a map. What is `undefined` it has not. */
@@ -134,6 +136,8 @@ export interface MapParts {
   readonly claim?: ((programType: number) => boolean) | undefined
   /** Where the values of a map begin that programs may address without a look-up (BPF_PSEUDO_MAP_VALUE). */
   readonly directValue?: bigint | undefined
+  /** Whether there is a place in a process's memory for a mapping: 0, or `-errno`, whatever the file allows (`map_get_unmapped_area`). */
+  readonly place?: ((request: MappingRequest) => number) | undefined
   /** The memory that a mapping at an offset shows, or `-errno`. */
   readonly mapping?: ((request: MappingRequest) => ArrayBuffer | number) | undefined
   /** Told of the buffer that the memory which `mapping` gave has moved to. */

@@ -174,6 +174,10 @@ export const checkDescriptors = (state: KernelState, attr: Attr): Rejection | un
     const bytes = readUser(state.memory, address + BigInt(i * 4), 4)
     const fd = new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true)
     const object = state.descriptors.any(fd)
+    if (object?._tag === "Map" && object.attributes.exclusive !== undefined) {
+      // They are looked at before the program has a digest, so it is nobody's.
+      return { log: "program's hash doesn't match map's excl_prog_hash\n", errno: "EACCES" }
+    }
     if (object?._tag === "Map" || object?._tag === "Btf") continue
     const code = object === undefined ? "EBADF" : "EINVAL"
     return { log: `fd ${fd} is not pointing to valid bpf_map or btf\n`, errno: code }

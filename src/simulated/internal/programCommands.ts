@@ -18,6 +18,7 @@ import {
   isLogRight,
   readRequest
 } from "./programAttributes.ts"
+import { digestOf } from "./programDigest.ts"
 import { readUser } from "./userMemory.ts"
 import { logLine } from "./verifier/logLine.ts"
 import type { KernelState } from "./kernelState.ts"
@@ -99,8 +100,12 @@ const maySleep: ReadonlySet<MapType> = new Set<MapType>([
   "arena"
 ])
 
+/** True for a map that another program has for itself (`check_map_prog_compatibility`). */
+const isForAnother = ({ attributes: { exclusive } }: SimulatedMap, bytes: Uint8Array): boolean =>
+  exclusive !== undefined && !Buffer.from(exclusive).equals(digestOf(bytes))
+
 /** What wide loads name, by slot: the maps and the addresses that they load, and what is wrong with those that name none. */
-const resolveLoads = (state: KernelState, attr: Attr, sleeps: boolean) => {
+const resolveLoads = (state: KernelState, attr: Attr, bytes: Uint8Array, sleeps: boolean) => {
   const maps = new Map<number, { readonly map: SimulatedMap; readonly value: number | undefined }>()
   const wrong = new Map<number, Rejection>()
   const fdArray = attr.address(bpf_attr_prog_load.fields.fd_array)
@@ -121,6 +126,7 @@ const resolveLoads = (state: KernelState, attr: Attr, sleeps: boolean) => {
     const offset = Number(immediate >> 32n)
     const map = state.descriptors.get(isIndex ? fdAt(low) : low, "Map")
     if (map === undefined) return refuse(slot, "EBADF", `fd ${low} is not pointing to valid bpf_map`)
+    if (isForAnother(map, bytes)) return refuse(slot, "EACCES", "program's hash doesn't match map's excl_prog_hash")
     if (sleeps && !maySleep.has(map.attributes.type)) {
       return refuse(slot, "EINVAL", "Sleepable programs can only use array, hash, ringbuf and local storage maps")
     }
@@ -154,7 +160,7 @@ export const loadProgram = (state: KernelState, attr: Attr): number => {
     writeLog(state, attr, log + statistics(attr, 0), errno[code])
   const unheld = checkDescriptors(state, attr) ?? checkDebugInformation(state, attr)
   if (unheld !== undefined) return rejected(unheld)
-  const { maps, resolve, wrong } = resolveLoads(state, attr, request.sleeps)
+  const { maps, resolve, wrong } = resolveLoads(state, attr, bytes, request.sleeps)
   const code = decode(name, bytes, resolve)
   const { attachType, number: type } = request
   const { followsPaths } = state.verifier

@@ -26,6 +26,13 @@ describe("the table of map kinds", () => {
     }
   })
 
+  it("has all facts of a kind in its row, and none from Object.prototype", () => {
+    const facts = new Set(MapKind.names.flatMap((name) => Object.keys(MapKind.of(name)!)))
+    for (const name of MapKind.names) {
+      for (const fact of facts) expect(Object.hasOwn(MapKind.of(name)!, fact), `${name}: ${fact}`).toBe(true)
+    }
+  })
+
   it("says of arrays and of maps without keys what their keys are", () => {
     for (const name of MapKind.names) {
       const { keys, keySize } = MapKind.of(name)!

@@ -50,24 +50,30 @@ export const arena: Family = {
         }
       }
     }
+    const show = (shown: ArrayBuffer) => {
+      buffer = shown
+      region.bytes = new Uint8Array(buffer, 0, Math.min(size, buffer.byteLength))
+      region.view = viewOf(region.bytes)
+    }
     return {
       arena: parts,
       calls: { ...refusing(errno.EOPNOTSUPP), lookup: () => -errno.EINVAL },
       // The first mapping decides where a process sees the arena; another one could only be at the same address, and
       // this door lets the kernel choose. The same holds where the creator chose the address.
-      mapping: ({ length, offset }) => {
-        if (offset !== 0 || isMapped) return -errno.EINVAL
+      place: ({ length, offset }) => {
+        if (offset !== 0) return -errno.EINVAL
         if (length > MOST_ARENA) return -errno.E2BIG
-        if (length > buffer.byteLength) return -errno.ENOMEM
+        return isMapped ? -errno.EINVAL : 0
+      },
+      mapping: ({ length }) => {
+        if (length > MOST_MEMORY) return -errno.ENOMEM
+        // A mapping may be longer than the arena: of what is behind it, programs know nothing.
+        if (length > buffer.byteLength) show(buffer.transfer(length))
         isMapped = true
         return buffer
       },
       directValue: addressOf(region),
-      moved: (moved) => {
-        buffer = moved
-        region.bytes = new Uint8Array(buffer)
-        region.view = viewOf(region.bytes)
-      },
+      moved: show,
       free: () => memory.unmap(region)
     }
   }

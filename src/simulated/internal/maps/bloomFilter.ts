@@ -26,12 +26,12 @@ const MOST_BITS = 2 ** 32
 
 export const bloomFilter: Family = {
   check: ({ extra, flags, keySize, maxEntries, valueSize }) => {
+    if (valueSize > MOST_KMALLOC) return -errno.E2BIG
     if (keySize !== 0 || valueSize === 0 || maxEntries === 0) return -errno.EINVAL
     if (!areFlagsOf(flags, BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | ACCESS_FLAGS)) return -errno.EINVAL
     return (extra & ~HASHES_MASK) === 0n ? 0 : -errno.EINVAL
   },
   make: (_, { extra, maxEntries, valueSize }) => {
-    if (valueSize > MOST_KMALLOC) return -errno.E2BIG
     const hashes = Number(extra === 0n ? DEFAULT_HASHES : extra)
     const bits = bitsFor(maxEntries, hashes)
     if (bits >= MOST_BITS) return -errno.ENOMEM

@@ -151,10 +151,10 @@ export const devmapHash: Family = {
 export const cpumap: Family = {
   check: ({ flags, keySize, maxEntries, valueSize }) => {
     if (maxEntries === 0 || keySize !== 4 || (valueSize !== 4 && valueSize !== 8)) return -errno.EINVAL
-    if ((flags & ~BPF_F_NUMA_NODE) !== 0) return -errno.EINVAL
-    return maxEntries > MOST_CPUS ? -errno.E2BIG : 0
+    return (flags & ~BPF_F_NUMA_NODE) !== 0 ? -errno.EINVAL : 0
   },
   make: (host, attributes) => {
+    if (attributes.maxEntries > MOST_CPUS) return -errno.E2BIG
     const slots = new Slots(host, attributes)
     const elements = indexedSlots(slots, attributes.maxEntries, {
       update: (key, value, flags) => {

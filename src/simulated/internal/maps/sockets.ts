@@ -42,6 +42,10 @@ const socketOf = (host: MapHost, value: Uint8Array): Socket | number => {
   return object._tag === "Socket" ? object as Socket : -errno.ENOTSOCK
 }
 
+/** The socket of a value for a reuseport_sockarray, where descriptors of 32 bits have a sign. */
+const signed = (host: MapHost, value: Uint8Array): Socket | number =>
+  value.length !== COOKIE_SIZE && viewOf(value).getInt32(0, true) < 0 ? -errno.EBADF : socketOf(host, value)
+
 /** The socket of a value that may be in a sockmap. */
 const connected = (host: MapHost, value: Uint8Array): Socket | number => {
   const socket = socketOf(host, value)
@@ -132,10 +136,10 @@ export const sockmap: Family = {
 
 export const sockhash: Family = {
   check: ({ flags, keySize, maxEntries, valueSize }) => {
-    if (maxEntries === 0 || keySize === 0 || !isValueSize(valueSize) || (flags & ~FLAGS) !== 0) return -errno.EINVAL
-    return keySize > MOST_KEY ? -errno.E2BIG : 0
+    return maxEntries === 0 || keySize === 0 || !isValueSize(valueSize) || (flags & ~FLAGS) !== 0 ? -errno.EINVAL : 0
   },
   make: (host, attributes) => {
+    if (attributes.keySize > MOST_KEY) return -errno.E2BIG
     if (attributes.maxEntries > MOST_SOCKHASH) return -errno.EINVAL
     if (attributes.maxEntries * 8 > MOST_MEMORY) return -errno.ENOMEM
     const table = new Table(attributes.maxEntries)
@@ -162,7 +166,7 @@ export const reuseportSockarray: Family = {
     const made = parts(host, attributes, {
       ...indices(attributes.maxEntries, errno.E2BIG),
       missing: errno.ENOENT,
-      take: socketOf
+      take: signed
     })
     const { update } = made.calls
     return {
