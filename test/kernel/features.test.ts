@@ -220,16 +220,21 @@ const probes: { readonly [F in Features.FeatureName]: Probe } = {
   })
 }
 
+/** What stable releases of older series took over, so that their version does not tell. Debian's 5.10 has it. */
+const backported: ReadonlySet<Features.FeatureName> = new Set(["perfLost"])
+
 describe("the table of features agrees with this kernel", () => {
   beforeEach(skipUnlessPossible)
 
   for (const feature of Object.keys(probes) as Array<Features.FeatureName>) {
     const { name, since } = Features.features[feature]
-    real(`${name}: from Linux ${since.join(".")} on, and not before`, () =>
+    const before = backported.has(feature) ? "in some before" : "not before"
+    real(`${name}: from Linux ${since.join(".")} on, and ${before}`, () =>
       Effect.gen(function*() {
         const { version } = yield* Kernel.Kernel
         const found = yield* Effect.scoped(Effect.result(probes[feature]))
-        expect(Result.getOrThrow(found), version.release).toBe(Features.isExpected(version, feature))
+        const expected = Features.isExpected(version, feature)
+        if (expected || !backported.has(feature)) expect(Result.getOrThrow(found), version.release).toBe(expected)
       }))
   }
 })
