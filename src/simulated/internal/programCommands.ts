@@ -117,7 +117,7 @@ const resolveLoads = (state: KernelState, attr: Attr, bytes: Uint8Array, sleeps:
   const resolve = (src: number, immediate: bigint, slot: number): bigint => {
     const low = Number(immediate & 0xffffffffn)
     if (src === pseudo.BPF_PSEUDO_BTF_ID) {
-      return refuse(slot, "EINVAL", `ldimm64 insn specifies invalid btf_id ${low}.`)
+      return refuse(slot, "ENOENT", `ldimm64 insn specifies invalid btf_id ${low}.`)
     }
     const isIndex = src === pseudo.BPF_PSEUDO_MAP_IDX || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE
     const isValue = src === pseudo.BPF_PSEUDO_MAP_VALUE || src === pseudo.BPF_PSEUDO_MAP_IDX_VALUE

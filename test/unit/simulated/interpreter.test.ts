@@ -164,6 +164,35 @@ describe("the interpreter", () => {
     expect(trapOf(() => run(mov(0, 0), slot(0x15, 0, 0, -1, 0), exit)).reason).toMatch(/still running/)
   })
 
+  it("stops loops within loops, in helpers that call back, as soon as one run is over its budget", () => {
+    const { processor } = (function make(): ReturnType<typeof machine> {
+      const loop: Helper = (count, callback) => {
+        for (let i = 0n; i < count; i++) made.processor.callback(nested, callback, i)
+        return count
+      }
+      const made = machine(new Map([[181, loop]]))
+      return made
+    })()
+    // The outer callback runs a loop of the inner one, which spins in a may_goto loop.
+    const nested = program(
+      mov(1, 8_000_000),
+      slot(0x18, 2, 4, 0, 3),
+      slot(0),
+      call(181),
+      exit,
+      mov(1, 8_000_000),
+      slot(0x18, 2, 4, 0, 3),
+      slot(0),
+      call(181),
+      exit,
+      slot(0xe5, 0, 0, 1),
+      slot(0x05, 0, 0, -2),
+      mov(0, 0),
+      exit
+    )
+    expect(trapOf(() => processor.run(nested, 0n)).reason).toMatch(/still running after 200000000 instructions/)
+  })
+
   it("runs programs with nonsense that no path leads to, and traps where one does", () => {
     const nonsense = slot(0xb7, 10, 0, 0, 1) // r10 = 1
     expect(run(mov(0, 1), slot(0x55, 0, 0, 1, 0), nonsense, exit)).toBe(1n)

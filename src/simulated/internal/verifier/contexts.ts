@@ -208,6 +208,12 @@ const RECORD_HEAD = 8
 /** sizeof(struct pt_regs) on x86-64 */
 const PT_REGS = ptRegsX64.length * 8
 
+/** Before the record's beginning too: the kernel compares the offset with a size, as an unsigned number. */
+const tracepoint: Rule = (asked) => {
+  const read = { ...asked, offset: asked.offset < 0 ? RECORD_HEAD : asked.offset }
+  return asked.offset % asked.size !== 0 ? undefined : record(MOST_RECORD, RECORD_HEAD)(read)
+}
+
 const writableTracepoint: Rule = (asked) => {
   if (asked.offset !== 0) return record(ARGUMENTS)(asked)
   return asked.size === 8 && !asked.write ? "anything" : undefined
@@ -319,7 +325,7 @@ const rules: { readonly [K in ProgramType]?: Rule } = {
   ...Object.fromEntries(Object.keys(skbWritable).map((type) => [type, skb(type)])),
   xdp,
   flow_dissector: flowDissector,
-  tracepoint: record(MOST_RECORD, RECORD_HEAD),
+  tracepoint,
   kprobe: record(PT_REGS),
   perf_event: perfEvent,
   raw_tracepoint: record(ARGUMENTS),

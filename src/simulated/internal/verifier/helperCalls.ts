@@ -156,8 +156,14 @@ const checkPart = (path: Path, given: Register, r: number, size: number, write: 
 }
 
 const checkZeroOffset = (path: Path, given: Register, r: number): void => {
-  if (given.offset !== 0 || !Scalar.isZero(given.scalar)) {
+  if (given.offset !== 0) {
     path.invalid(`R${r} must have zero offset when passed to release func or trusted arg to kfunc`)
+  }
+  if (!Scalar.isZero(given.scalar)) {
+    const { mask, value } = Scalar.exact(given.scalar)
+    path.reject(
+      `variable ${nameOf(given)} access var_off=(0x${value.toString(16)}; 0x${mask.toString(16)}) disallowed`
+    )
   }
 }
 
@@ -224,7 +230,7 @@ const checkArgument = (path: Path, index: number, registers: ReadonlyArray<Regis
       return checkSize(path, call, index, registers)
     case "recordSize":
       if (given.kind === "anything") return
-      if (!Scalar.isConstant(given.scalar)) path.invalid(`R${r} is not a known constant'`)
+      if (!Scalar.isConstant(given.scalar)) path.reject(`R${r} is not a known constant'`)
       path.precise(r)
       call.constant = Scalar.umax(given.scalar)
       return

@@ -340,6 +340,27 @@ const valueBounds = (path: Path, pointed: Register, access: Access): void => {
     valueSize,
     (offset) => `invalid access to map value, value_size=${valueSize} off=${offset} size=${access.size}`
   )
+  checkHidden(path, pointed, access)
+}
+
+/** Locks and timers are for their helpers alone: no part of one may be touched (check_map_access). */
+const checkHidden = (path: Path, pointed: Register, access: Access): void => {
+  const offset = pointed.offset + access.offset
+  for (const field of pointed.map!.attributes.hidden) {
+    const isTouched = Scalar.smin(pointed.scalar) + offset < field.offset + field.size &&
+      field.offset < Scalar.umax(pointed.scalar) + offset + access.size
+    if (isTouched) path.reject(`bpf_${field.kind} cannot be accessed directly by load/store`)
+  }
+}
+
+/** Fields of `struct bpf_map`, through its BTF: they are read only, forward from its beginning (check_ptr_to_map_access). */
+const checkMapFields = (path: Path, pointed: Register, access: Access): Register => {
+  const { type } = pointed.map!.attributes
+  const name = type.endsWith("array") ? "bpf_array" : type.endsWith("hash") ? "bpf_htab" : "bpf_map"
+  const offset = pointed.offset + access.offset
+  if (offset < 0) path.reject(`R${access.register} is ${name} invalid negative access: off=${offset}`)
+  if (access.write) path.reject(`only read from ${name} is supported`)
+  return anything
 }
 
 /** BPF_F_RDONLY_PROG */
@@ -414,7 +435,7 @@ export const checkAccess = (path: Path, pointed: Register, access: Access, store
       checkPacket(path, pointed, access)
       return scalar
     case "map":
-      return anything // fields of struct bpf_map, through its BTF
+      return checkMapFields(path, pointed, access)
     default:
       return path.reject(`R${register} invalid mem access '${nameOf(pointed)}'`)
   }

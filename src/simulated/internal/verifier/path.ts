@@ -43,7 +43,7 @@ export interface Subject {
  * What the kernel answers to a rejected program: EACCES for what is not allowed, EINVAL for what makes no sense, E2BIG for
  * what is too much. Each check of the kernel has its own, so each place here that rejects says which.
  */
-export type Errno = "EACCES" | "EINVAL" | "E2BIG" | "EFAULT" | "EPERM" | "EPROTO" | "EBADF" | "ENOTSUPP"
+export type Errno = "EACCES" | "EINVAL" | "E2BIG" | "EFAULT" | "EPERM" | "EPROTO" | "EBADF" | "ENOENT" | "ENOTSUPP"
 
 /** Thrown where a program is rejected. The lines are the reason in the kernel's words. */
 export class Rejected extends Error {

@@ -179,13 +179,19 @@ const added = (a: Register, b: Register, out: Scalar.Scalar): Register => {
   return { ...number(out, a.id), shifted: true, offset: by }
 }
 
+/** The bytes of 32 bits the other way round. */
+const swap32 = (bits: number): number =>
+  (bits >>> 24) | ((bits >>> 8) & 0xff00) | ((bits << 8) & 0xff0000) | (bits << 24)
+
+/** What is known of each bit goes with it, the bounds do not (scalar_byte_swap). */
 const swapped = (a: Register, width: number, swaps: boolean): Scalar.Scalar => {
-  if (a.kind !== "scalar" || (swaps && !Scalar.isConstant(a.scalar))) return Scalar.ofBits(width)
+  if (a.kind !== "scalar") return Scalar.ofBits(width)
+  const { maskHigh, maskLow, valueHigh, valueLow } = a.scalar
   if (!swaps) {
     if (width === 64) return a.scalar
     return Arithmetic.arithmetic(alu.BPF_AND, 64, a.scalar, Scalar.constant((1n << BigInt(width)) - 1n))
   }
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64LE(BigInt.asUintN(width, Scalar.exact(a.scalar).value))
-  return Scalar.constant(BigInt(`0x${bytes.subarray(0, width / 8).toString("hex")}`))
+  if (width === 64) return Scalar.ofBitPattern(swap32(valueLow), swap32(valueHigh), swap32(maskLow), swap32(maskHigh))
+  const past = 32 - width
+  return Scalar.ofBitPattern(0, (swap32(valueLow) >>> past) | 0, 0, (swap32(maskLow) >>> past) | 0)
 }
