@@ -3,7 +3,7 @@ import { RingBuffer } from "effect-ebpf"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { answer } from "../answer.ts"
-import { acquireRing, RECORDS } from "./fullRing.ts"
+import { acquireRing, RECORDS, Three } from "./fullRing.ts"
 
 /** `drain` with one visitor that sums three fields. */
 const inPlace = Effect.gen(function*() {
@@ -44,6 +44,58 @@ const shared = Effect.gen(function*() {
   }))
 })
 
+/** Columns, of which three are summed. */
+const columns = Effect.gen(function*() {
+  const { ring, round } = yield* acquireRing
+  const reader = yield* RingBuffer.make({ ...ring, record: Three })
+  return round(Effect.sync(() => {
+    let [sum, parents, times] = [0, 0, 0]
+    for (;;) {
+      const { columns, rows } = reader.columns()
+      if (rows === 0) return parents === 2 * sum && times > 0 ? sum : -1
+      for (let i = 0; i < rows; i++) {
+        sum += columns.pid[i]!
+        parents += columns.parent[i]!
+        times += columns.time[i]!
+      }
+    }
+  }))
+})
+
+/** Decoded objects, in batches. */
+const objects = Effect.gen(function*() {
+  const { ring, round } = yield* acquireRing
+  const reader = yield* RingBuffer.make(ring)
+  return round(Effect.sync(() => {
+    let sum = 0
+    for (;;) {
+      const events = reader.take(4096)
+      if (events.length === 0) return sum
+      for (const event of events) sum += event.pid
+    }
+  }))
+})
+
+/** A stream with operators on each record. */
+const operators = Effect.gen(function*() {
+  const { ring, round } = yield* acquireRing
+  const reader = yield* RingBuffer.make(ring)
+  return round(Effect.gen(function*() {
+    let [sum, count] = [0, 0]
+    yield* RingBuffer.streamFrom(reader).pipe(
+      Stream.map((event) => ({ pid: event.pid, total: event.uid + event.code })),
+      Stream.filter((event) => event.total > 0),
+      Stream.takeUntil(() => ++count === RECORDS),
+      Stream.runForEachArray((events) =>
+        Effect.sync(() => {
+          for (const event of events) sum += event.pid
+        })
+      )
+    )
+    return sum
+  }))
+})
+
 /** A stream of decoded objects, pulled batch by batch. */
 const stream = Effect.gen(function*() {
   const { ring, round } = yield* acquireRing
@@ -59,5 +111,5 @@ const stream = Effect.gen(function*() {
   }))
 })
 
-const ways = { inPlace, shared, stream }
+const ways = { inPlace, shared, columns, objects, stream, operators }
 answer<unknown, unknown>(ways[process.argv[2] as keyof typeof ways])

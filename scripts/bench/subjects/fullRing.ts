@@ -18,6 +18,9 @@ export const Event = Layout.struct({
   address: Layout.u64Number
 })
 
+/** The first three fields of it. */
+export const Three = Layout.struct({ pid: Layout.u32, parent: Layout.u32, time: Layout.u64Number })
+
 const words = Array.from({ length: RECORD / 4 }, (_, i) => i)
 
 /**

@@ -16,7 +16,10 @@ export const ringDrain: Work = {
           yield* acquireChild("libbpf ring_buffer__consume", c, []),
           yield* acquireScript("RingBuffer.drain", "drain.ts", "inPlace"),
           yield* acquireScript("RingBuffer.drain, one of 5 visitors", "drain.ts", "shared"),
-          yield* acquireScript("RingBuffer.stream", "drain.ts", "stream")
+          yield* acquireScript("RingBuffer.columns, three fields", "drain.ts", "columns"),
+          yield* acquireScript("RingBuffer.take", "drain.ts", "objects"),
+          yield* acquireScript("RingBuffer.stream", "drain.ts", "stream"),
+          yield* acquireScript("RingBuffer.streamFrom, map and filter", "drain.ts", "operators")
         ]
       }
     })
