@@ -76,6 +76,7 @@ const sameEverywhere = without(
   "garbage",
   "given",
   "ringOwners",
+  "ringSoak",
   "verdicts",
   "workers"
 )

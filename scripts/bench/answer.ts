@@ -15,7 +15,9 @@ export const answer = <E, E2>(
     const lines = Stream.fromAsyncIterable(createInterface({ input: process.stdin }), (error) => error)
     yield* Stream.runForEach(lines, () =>
       Effect.gen(function*() {
-        globalThis.gc?.() // one round's garbage is not collected in another's time
+        // One round's garbage is not collected in another's time. A full collection would also give the memory of young
+        // objects back to the system, whose page faults would then be most of the next round.
+        globalThis.gc?.({ type: "minor" })
         console.log(yield* round)
       }))
   }).pipe(Effect.scoped, Effect.provide(Kernel.layer), NodeRuntime.runMain)

@@ -94,8 +94,12 @@ export interface Reader<in out A> {
   /**
    * The next records as columns, a typed array for each field: at most `limit` rows, 4096 unless given. Throws as `take`
    * does.
+   *
+   * With `into`, a batch that this reader gave before and whose rows are no longer needed, its typed arrays are filled again
+   * if they have room and no column is an `Array`, and keep their lengths: the first `rows` count. New memory costs a page
+   * fault every 4 KiB, which is more than the decoding. Throws an `InvalidArgument` for any other object.
    */
-  readonly columns: (limit?: number) => ColumnBatch<A>
+  readonly columns: (limit?: number, into?: ColumnBatch<A>) => ColumnBatch<A>
   /**
    * Waits until there is something to read, a `flush`, or the `deadline`; for any number of fibers. Fails with EBADF once the
    * scope of the reader or of its map has closed, or the Kernel layer was released. Takes up to 4 ms in a `worker_threads`

@@ -116,6 +116,9 @@ const Even = Layout.struct({
   })
 })
 
+/** How many streams are interrupted one after the other. */
+const INTERRUPTIONS = 300
+
 export const ringBuffers = (
   test: Test,
   options: { readonly events: number; readonly readers?: number }
@@ -611,6 +614,56 @@ export const ringBuffers = (
       yield* produce(2)
       const batches = yield* RingBuffer.streamColumns(events).pipe(Stream.take(1), Stream.runCollect, Effect.flip)
       expect(batches).toMatchObject({ code: "EEXIST" })
+    }))
+
+  test("columns are filled again where a batch of the reader's has room, and in no other object", () =>
+    Effect.gen(function*() {
+      const { events, produce } = yield* setUp(1 << 16)
+      const reader = yield* RingBuffer.make(events)
+      yield* produce(13)
+      const first = reader.columns(5)
+      const second = reader.columns(3, first)
+      expect(second.rows).toBe(3)
+      expect(second.columns.sequence).toBe(first.columns.sequence)
+      expect(second.columns.sequence).toEqual(Float64Array.of(5, 6, 7, 3, 4))
+      // Its memory can be another's by now.
+      structuredClone(null, { transfer: [second.columns.sequence.buffer as ArrayBuffer] })
+      expect(reader.columns(2, second)).toEqual({ rows: 2, columns: { sequence: Float64Array.of(8, 9) } })
+      expect(reader.columns(2, reader.columns(1)).columns.sequence).toEqual(Float64Array.of(11, 12))
+      expect(reader.columns(2, first).rows).toBe(0)
+      for (const other of [null, {}, { ...first }, 5, new Proxy(first, {})]) {
+        expect(() => reader.columns(1, other as typeof first)).toThrow("`columns` gave")
+      }
+    }))
+
+  test(`${INTERRUPTIONS} streams that are interrupted at any time leave the ring to the next, and nothing comes twice`, () =>
+    Effect.gen(function*() {
+      const { events, lost, produce } = yield* setUp(1 << 20)
+      let last = -1
+      let produced = 0
+      const wrong: Array<string> = []
+      const see = (sequence: number) => {
+        if (sequence <= last) wrong.push(`${sequence} after ${last}`)
+        last = sequence
+      }
+      for (let i = 0; i < INTERRUPTIONS; i++) {
+        const stream = RingBuffer.stream(events, i % 2 === 0 ? { batchSize: 7 } : { deadline: "1 millis" })
+        const fiber = yield* Stream.runForEachArray(stream, (batch) => {
+          for (const { sequence } of batch) see(sequence)
+          return i % 3 === 0 ? Effect.yieldNow : Effect.void
+        }).pipe(Effect.forkChild)
+        if (i % 5 > 0) yield* Effect.yieldNow
+        const count = 1 + i % 50
+        yield* produce(count)
+        produced += count
+        if (i % 4 > 1) yield* i % 4 === 2 ? Effect.yieldNow : Effect.sleep(0)
+        yield* Fiber.interrupt(fiber)
+      }
+      const reader = yield* RingBuffer.make(events)
+      const given = Number(reader.position().consumer) / 16
+      expect(last).toBeLessThan(given)
+      const rest = reader.drain((record) => see(record.u64Number(0)))
+      expect([given + rest, yield* lost, wrong]).toEqual([produced, 0, []])
     }))
 
   test("a stream of columns has one element for each time that there was something", () =>

@@ -17,6 +17,7 @@ export const ringDrain: Work = {
           yield* acquireScript("RingBuffer.drain", "drain.ts", "inPlace"),
           yield* acquireScript("RingBuffer.drain, one of 5 visitors", "drain.ts", "shared"),
           yield* acquireScript("RingBuffer.columns, three fields", "drain.ts", "columns"),
+          yield* acquireScript("RingBuffer.columns, into the last", "drain.ts", "columnsAgain"),
           yield* acquireScript("RingBuffer.take", "drain.ts", "objects"),
           yield* acquireScript("RingBuffer.stream", "drain.ts", "stream"),
           yield* acquireScript("RingBuffer.streamFrom, map and filter", "drain.ts", "operators")

@@ -36,6 +36,8 @@ export class RingBatches<A> {
   private readonly least: number
   private readonly counts: Counts
   private readonly progress = { done: 0 }
+  /** The memory of columns that were given, by their batch: who gives one back has it filled again. */
+  private readonly given = new WeakMap<ColumnBatch<A>, MadeColumns<A>>()
 
   constructor(cursor: RingCursor<A>, layout: Layout<A>, counts: Counts) {
     this.cursor = cursor
@@ -63,23 +65,37 @@ export class RingBatches<A> {
     return values
   }
 
-  /** The same in columns, which have their exact size. */
-  columns(limit: number, policy: OnDecodeError): ColumnBatch<A> {
+  /** Whether a batch is one that `columns` gave. */
+  hasGiven(batch: ColumnBatch<A>): boolean {
+    return this.given.has(batch)
+  }
+
+  private remember(rows: number, made: MadeColumns<A>): ColumnBatch<A> {
+    const batch = { rows, columns: made.columns }
+    this.given.set(batch, made)
+    return batch
+  }
+
+  /** The same in columns, which have their exact size; or those of a batch that was given, where they have room. */
+  columns(limit: number, policy: OnDecodeError, into?: ColumnBatch<A>): ColumnBatch<A> {
     const { cursor, layout } = this
-    let made = columnsFor(layout, 0)
+    const old = into === undefined ? undefined : this.given.get(into)
+    let made = old ?? columnsFor(layout, 0)
     const done = { rows: 0 }
-    if (!cursor.begin()) return { rows: 0, columns: made.columns }
+    if (!cursor.begin()) return this.remember(0, made)
     const scattered = this.direct?.scattered ?? scatteredReads(layout)
     const read = (count: number, { bytes, view }: Memory): void => {
-      made = columnsFor(layout, count)
+      made = old !== undefined && haveRoom(old.flat, count) ? old : columnsFor(layout, count)
       const { progress } = this
       try {
         scattered(view, bytes, cursor.survey.offsets, count, made.flat, 0, progress)
       } catch (error) {
         // The rows before the one that failed, in columns of their size.
         const rows = progress.done
-        made = columnsFor(layout, rows)
-        scattered(view, bytes, cursor.survey.offsets, rows, made.flat, 0, progress)
+        if (made !== old) {
+          made = columnsFor(layout, rows)
+          scattered(view, bytes, cursor.survey.offsets, rows, made.flat, 0, progress)
+        }
         throw error
       } finally {
         done.rows = progress.done
@@ -94,7 +110,7 @@ export class RingBatches<A> {
       cursor.end()
       if (done.rows > 0) this.counts.batches++
     }
-    return { rows: done.rows, columns: made.columns }
+    return this.remember(done.rows, made)
   }
 
   /** Reads what was found; false if it ended with a failure. */
@@ -136,6 +152,12 @@ export class RingBatches<A> {
     return policy === "skip"
   }
 }
+
+type MadeColumns<A> = ReturnType<typeof columnsFor<A>>
+
+/** Typed arrays alone: an array of a user's may have accessors. One whose buffer was transferred has no length. */
+const haveRoom = (columns: ReadonlyArray<unknown>, rows: number): boolean =>
+  columns.every((column) => ArrayBuffer.isView(column) && (column as Uint8Array).length >= rows)
 
 interface Memory {
   readonly view: DataView

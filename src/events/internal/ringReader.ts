@@ -78,10 +78,13 @@ export class RingReader<A> {
     return this.fail()
   }
 
-  readonly columns = (limit?: number): ColumnBatch<A> => {
+  readonly columns = (limit?: number, into?: ColumnBatch<A>): ColumnBatch<A> => {
     const { batches } = this
+    if (into !== undefined && !batches.hasGiven(into)) {
+      throw refused("into", "a batch that this reader's `columns` gave", into)
+    }
     if (batches.failure === undefined) {
-      const batch = batches.columns(Math.min(limitOf(limit ?? DEFAULT_ROWS), 1 << 24), "fail")
+      const batch = batches.columns(Math.min(limitOf(limit ?? DEFAULT_ROWS), 1 << 24), "fail", into)
       if (batch.rows > 0 || batches.failure === undefined) return batch
     }
     return this.fail()
