@@ -1,10 +1,12 @@
 // Programs and maps through the bare door, for tests that run thousands of them on two kernels.
 import { bpf_cmd, bpf_map_type } from "../../src/abi/generated/enums.ts"
 import {
+  bpf_attr_info,
   bpf_attr_map_create,
   bpf_attr_map_elem,
   bpf_attr_prog_load,
-  bpf_attr_test
+  bpf_attr_test,
+  bpf_map_info
 } from "../../src/abi/generated/structs.ts"
 import { programTypes } from "../../src/abi/names.ts"
 import { fill, readNumber } from "../../src/kernel/attribute.ts"
@@ -145,8 +147,35 @@ export class RawDoor {
     return this.kernel.bpf.call(command, this.attr, size)
   }
 
+  /** `-errno`, or 0. */
+  tryUpdate(fd: number, key: Uint8Array, value: Uint8Array): number {
+    return this.element(bpf_cmd.BPF_MAP_UPDATE_ELEM, fd, key, value)
+  }
+
+  /** Deletes the first entry; false if there is none, or it may not be deleted. */
+  remove(fd: number, keySize: number): boolean {
+    if (this.element(bpf_cmd.BPF_MAP_GET_NEXT_KEY, fd, undefined, new Uint8Array(keySize)) !== 0) return false
+    const key = this.output.bytes.slice(0, keySize)
+    return this.element(bpf_cmd.BPF_MAP_DELETE_ELEM, fd, key, new Uint8Array(0)) === 0
+  }
+
+  /** What a map is, or `undefined` for a descriptor of none. */
+  mapInfo(fd: number) {
+    const { bytes, view } = this.output
+    bytes.fill(0, 0, bpf_map_info.size)
+    const size = fill(this.attr, bpf_attr_info, { bpf_fd: fd, info_len: bpf_map_info.size, info: this.output })
+    if (this.kernel.bpf.call(bpf_cmd.BPF_OBJ_GET_INFO_BY_FD, this.attr, size) < 0) return undefined
+    const { key_size, max_entries, type, value_size } = bpf_map_info.fields
+    return {
+      type: view.getUint32(type.offset, true),
+      keySize: view.getUint32(key_size.offset, true),
+      valueSize: view.getUint32(value_size.offset, true),
+      maxEntries: view.getUint32(max_entries.offset, true)
+    }
+  }
+
   update(fd: number, key: Uint8Array, value: Uint8Array): void {
-    const result = this.element(bpf_cmd.BPF_MAP_UPDATE_ELEM, fd, key, value)
+    const result = this.tryUpdate(fd, key, value)
     if (result < 0) throw new Error(`BPF_MAP_UPDATE_ELEM: ${result}`)
   }
 

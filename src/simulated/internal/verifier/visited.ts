@@ -2,9 +2,18 @@
 // what decided there decides for it too. A state that is compared often and never fits is given up.
 import { CONDITIONAL_JUMP } from "../../../isa/opcodes.ts"
 import type { Code } from "../interpreter/code.ts"
-import { type Deciding, isNone, noneDecides, stepBack } from "./precision.ts"
+import { type Deciding, isNone, noneDecides, SLOTS, stepBack } from "./precision.ts"
 import * as Scalar from "./scalar.ts"
-import { copyState, isStateWithin, type Node, setSlot, spilledSize, type State, unknownNumber } from "./state.ts"
+import {
+  copyState,
+  isStateWithin,
+  type Node,
+  type Register,
+  setSlot,
+  spilledSize,
+  type State,
+  unknownNumber
+} from "./state.ts"
 import { NO_STEP, type Trail } from "./trail.ts"
 
 /** A path of more steps since its last kept state than this gets another. */
@@ -166,29 +175,37 @@ const markDeciding = ({ deciding: known, state }: Node, deciding: Deciding): voi
 }
 
 /** The state that a path had at an instruction in its round before. */
-export const roundBefore = (state: State, pc: number): State | undefined => {
+export const roundBefore = (state: State, pc: number): Node | undefined => {
   for (let node = state.node?.parent; node !== undefined; node = node.parent) {
-    if (node.state.pc === pc) return node.state
+    if (node.state.pc === pc && isSameCall(node.state, state)) return node
   }
   return undefined
 }
 
-/** Forgets numbers that change from one round of a `may_goto` loop to the next, so that rounds become alike. */
-export const widen = (old: State, state: State): void => {
-  const before = old.frames.at(-1)!
-  const frame = state.frames.at(-1)!
-  const { registers } = frame
-  for (let r = 0; r < 10; r++) {
-    const now = registers[r]!
-    const then = before.registers[r]!
-    if (now.kind !== "scalar" || then.kind !== "scalar") continue
-    if (!Scalar.contains(then.scalar, now.scalar)) registers[r] = unknownNumber
-  }
-  for (const [at, slot] of frame.slots.entries()) {
-    const then = before.slots[at]!
-    if (spilledSize(slot) === 0 || slot.register.kind !== "scalar" || then.register.kind !== "scalar") continue
-    if (!Scalar.contains(then.register.scalar, slot.register.scalar)) {
-      setSlot(frame, at, { ...slot, register: unknownNumber })
+const isSameCall = (old: State, now: State): boolean =>
+  old.frames.length === now.frames.length &&
+  old.frames.every(({ returnTo }, index) => returnTo === now.frames[index]!.returnTo)
+
+const isWidened = (then: Register, now: Register): boolean =>
+  then.kind === "scalar" && now.kind === "scalar" &&
+  !(Scalar.contains(then.scalar, now.scalar) && Scalar.contains(now.scalar, then.scalar))
+
+/**
+ * Forgets numbers that change from one round of a `may_goto` loop to the next and decided nothing so far, so that rounds
+ * become alike (widen_imprecise_scalars).
+ */
+export const widen = ({ deciding, state: old }: Node, state: State): void => {
+  for (const [index, frame] of state.frames.entries()) {
+    const before = old.frames[index]!
+    const { registers } = frame
+    for (let r = 0; r < 10; r++) {
+      const decides = (deciding.registers[index]! & (1 << r)) !== 0
+      if (!decides && isWidened(before.registers[r]!, registers[r]!)) registers[r] = unknownNumber
+    }
+    for (const [at, slot] of frame.slots.entries()) {
+      const then = before.slots[at]!
+      if (spilledSize(slot) === 0 || spilledSize(then) === 0 || deciding.slots.has(index * SLOTS + at)) continue
+      if (isWidened(then.register, slot.register)) setSlot(frame, at, { ...slot, register: unknownNumber })
     }
   }
 }
