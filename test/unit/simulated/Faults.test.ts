@@ -63,6 +63,9 @@ const acquiring: ReadonlyArray<
   ["perf.open", "perf_event_open", (k) => k.perf.open(block, 0, 0, -1, 0), 6],
   ["perf.ioctl", "ioctl", (k) => k.perf.ioctl(3, 1, 0), 0],
   ["perf.readCount", "read", (k) => k.perf.readCount(3, block, 16), 16],
+  ["net.interfaceIndex", "if_nametoindex", (k) => k.net.interfaceIndex("lo"), 12],
+  ["net.interfaceName", "if_indextoname", (k) => k.net.interfaceName(1), "lo"],
+  ["files.open", "open", (k) => k.files.open("/"), 13],
   ["files.mmap", "mmap", (k) => k.files.mmap(3, 4096, 1, 0), mapping],
   ["files.dup", "fcntl", (k) => k.files.dup(3), 7],
   ["bpf.raiseMemlock", "prlimit", (k) => k.bpf.raiseMemlock(), 0],
@@ -163,9 +166,13 @@ describe("the rest of the kernel", () => {
   it("has no method that cannot fail", () => {
     const { kernel } = recorded()
     const faulty = Faults.wrap(kernel, () => undefined)
-    const calls = (door: object): Array<readonly [string, unknown]> =>
+    const calls = (door: object, group = ""): Array<readonly [string, unknown]> =>
       Object.entries(door).flatMap(([name, member]) =>
-        typeof member === "function" ? [[name, member] as const] : typeof member === "object" ? calls(member) : []
+        typeof member === "function"
+          ? [[`${group}${name}`, member] as const]
+          : typeof member === "object"
+          ? calls(member, `${name}.`)
+          : []
       )
     const plain = new Map(calls(kernel))
     const wrapped = calls(faulty)
