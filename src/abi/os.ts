@@ -18,7 +18,9 @@ export const epoll = {
   EPOLL_CTL_DEL: 2,
   EPOLL_CTL_MOD: 3,
   EPOLLIN: 0x001,
-  EPOLLONESHOT: 0x40000000
+  EPOLLOUT: 0x004,
+  EPOLLONESHOT: 0x40000000,
+  EPOLLET: 0x80000000
 } as const
 
 /** include/uapi/asm-generic/fcntl.h, include/uapi/linux/fcntl.h */

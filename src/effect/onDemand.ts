@@ -3,6 +3,7 @@
 // import that is both late and synchronous, so `require` does it, which gives the very module that `import` gives.
 import { pipeArguments } from "effect/Pipeable"
 import type * as Schema from "effect/Schema"
+import type * as Sink from "effect/Sink"
 import type * as Stream from "effect/Stream"
 
 let load: ((name: string) => unknown) | undefined
@@ -14,6 +15,7 @@ const required = (name: string): unknown => {
 
 let schema: typeof Schema | undefined
 let stream: typeof Stream | undefined
+let sink: typeof Sink | undefined
 
 /** `effect/Schema`, loaded by the first call. */
 export const schemaModule = (): typeof Schema => schema ??= required("effect/Schema") as typeof Schema
@@ -48,3 +50,31 @@ class DeferredStream<A, E, R> implements Stream.Stream<A, E, R> {
 export const deferredStream = <A, E, R>(
   make: (stream: typeof Stream) => Stream.Stream<A, E, R>
 ): Stream.Stream<A, E, R> => new DeferredStream(() => make(streamModule()))
+
+/** What `Sink`'s own objects have, made when it is first run or transformed. */
+class DeferredSink<A, In, L, E, R> implements Sink.Sink<A, In, L, E, R> {
+  readonly "~effect/Sink" = {
+    _A: (_: never) => _,
+    _In: (_: unknown) => _ as never,
+    _L: (_: never) => _,
+    _E: (_: never) => _,
+    _R: (_: never) => _
+  }
+  private make: () => Sink.Sink<A, In, L, E, R>
+  private made: Sink.Sink<A, In, L, E, R> | undefined
+  constructor(make: () => Sink.Sink<A, In, L, E, R>) {
+    this.make = make
+  }
+  get transform(): Sink.Sink<A, In, L, E, R>["transform"] {
+    return (this.made ??= this.make()).transform
+  }
+  pipe(): any {
+    // oxlint-disable-next-line prefer-rest-params
+    return pipeArguments(this, arguments)
+  }
+}
+
+/** The sink that `make` gives, made when something first runs or transforms it: until then nothing is loaded. */
+export const deferredSink = <A, In, L, E, R>(
+  make: (sink: typeof Sink) => Sink.Sink<A, In, L, E, R>
+): Sink.Sink<A, In, L, E, R> => new DeferredSink(() => make(sink ??= required("effect/Sink") as typeof Sink))

@@ -104,8 +104,8 @@ export const wrapCalls = (kernel: KernelService, around: Around): KernelService 
     net: wrapGroup(net, kernel.net, "net.", around),
     files: {
       ...wrappedFiles,
-      watch: (fd, onReport, isDue) => {
-        const inner = wrappedFiles.watch(fd, onReport, isDue)
+      watch: (fd, onReport, isDue, awaits) => {
+        const inner = wrappedFiles.watch(fd, onReport, isDue, awaits)
         return typeof inner === "number" ? inner : wrapWatch(inner, around)
       }
     }

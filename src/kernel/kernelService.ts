@@ -66,8 +66,16 @@ export interface FileCalls {
    *
    * `isDue` is for a descriptor that forgets that it was readable once it is asked (a perf event): it says whether there is
    * something to report, and must not throw. Arming asks such a descriptor, so look after it.
+   *
+   * `"room"` is for a descriptor that is written to, of which `isDue` says whether there is enough room: it is asked as the
+   * watch is armed, and then whenever the kernel says that some was made.
    */
-  readonly watch: (fd: number, onReport: (result: number) => void, isDue?: () => boolean) => Watch | number
+  readonly watch: (
+    fd: number,
+    onReport: (result: number) => void,
+    isDue?: () => boolean,
+    awaits?: "data" | "room"
+  ) => Watch | number
   /** `mmap(2)`, shared, at an address of the kernel's choice. */
   readonly mmap: (fd: number, length: number, protection: number, offset: number) => Mapping | number
   readonly munmap: (mapping: Mapping) => number

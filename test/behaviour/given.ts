@@ -1,6 +1,7 @@
 // What users pass, against the types too: options of every public function, and arguments of all of them.
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
 import { expect } from "vitest"
 import * as library from "../../src/index.ts"
 import * as Faults from "../../src/simulated/Faults.ts"
@@ -84,7 +85,7 @@ const constructors: { readonly [name: string]: Taking } = Object.fromEntries(
 
 /** What else takes options, over objects that are there. */
 const functions = (
-  { array, hash, link, perCpu, program, queue, tracing }: Objects
+  { array, hash, link, perCpu, program, queue, tracing, userRing }: Objects
 ): { readonly [name: string]: Taking } => ({
   ...constructors,
   "ArrayMap.view": { all: { readonly: true }, required: none, call: (given) => library.ArrayMap.view(array, given) },
@@ -241,6 +242,16 @@ const functions = (
     required: none,
     call: (given) => perCpu.updateAll(1, 1, given)
   },
+  "UserRingBuffer.make": {
+    all: { onFull: "wait", deadline: 10 },
+    required: none,
+    call: (given) => library.UserRingBuffer.make(userRing, given)
+  },
+  "UserRingBuffer.sink": {
+    all: { onFull: "fail", deadline: 10 },
+    required: none,
+    call: (given) => Stream.run(Stream.make(1), library.UserRingBuffer.sink(userRing, given))
+  },
   "push of a queue": { all: { evict: true }, required: none, call: (given) => queue.push(1, given) }
 })
 
@@ -248,7 +259,7 @@ const sched = { category: "sched", name: "sched_process_exec" }
 
 /** Kernels may lack a kind, or this process the privilege for one: then right options are refused by the kernel. */
 const kernelSays =
-  /^(SystemCallError|AttachError|BtfError|RelocationError|VerifierError)|tcp_congestion|takes functions for|attachTo/
+  /^(SystemCallError|AttachError|BtfError|RelocationError|VerifierError)|tcp_congestion|takes functions for|attachTo|a UserRingBufferMap/
 
 const objects = Effect.gen(function*() {
   const values = { name: "given", value: u32, maxEntries: 16 }
@@ -261,6 +272,12 @@ const objects = Effect.gen(function*() {
     hash,
     perCpu: yield* library.PerCpuHashMap.make({ ...values, key: u32 }),
     queue: yield* library.QueueMap.make(values),
+    // Before kernel 6.1 there is none, and another map is refused in its place.
+    userRing: yield* Effect.catchTag(
+      library.UserRingBufferMap.make({ name: "given", record: u32, maxEntries: 65536 }),
+      "SystemCallError",
+      () => Effect.succeed(hash as never)
+    ),
     ring: yield* library.RingBufferMap.make({ name: "given", record: u32, maxEntries: 65536 }),
     program: yield* Program.load(ProgramSpec.make({ type: "xdp", name: "given", instructions })),
     tracing,
@@ -384,8 +401,7 @@ const notYet = new Set([
   "Elf",
   "EventStatistics",
   "PerfBuffer",
-  "RingBuffer",
-  "UserRingBuffer"
+  "RingBuffer"
 ])
 
 /**

@@ -13,6 +13,7 @@ import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
 import { spans } from "../behaviour/spans.ts"
 import { testRuns } from "../behaviour/testRuns.ts"
+import { userRingBuffers } from "../behaviour/userRingBuffers.ts"
 import { executeOnReal } from "../support/executions.ts"
 import { real } from "../support/kernels.ts"
 import { skipUnlessPossible } from "../support/privilege.ts"
@@ -33,6 +34,7 @@ describe("this machine's kernel", () => {
   describe("ring buffers", () =>
     ringBuffers(real, { events: 1_000_000, readers: process.env["FAULTS"] === undefined ? 1000 : 100 }))
   describe("perf buffers", () => perfBuffers(real, { events: 50_000 }))
+  describe("user ring buffers", () => userRingBuffers(real))
   describe("back-pressure", () => backPressure(real))
   if (process.env["FAULTS"] !== "none") describe("faults", () => faults(executeOnReal))
 })

@@ -13,6 +13,7 @@ import { rejections } from "../behaviour/rejections.ts"
 import { ringBuffers } from "../behaviour/ringBuffers.ts"
 import { spans } from "../behaviour/spans.ts"
 import { testRuns } from "../behaviour/testRuns.ts"
+import { userRingBuffers } from "../behaviour/userRingBuffers.ts"
 import { simulated } from "../support/kernels.ts"
 import { executeOnSimulated, executeOnUnmounted } from "../support/executions.ts"
 
@@ -30,6 +31,7 @@ describe("the simulated kernel", () => {
   describe("failing calls of attachments", () => attachmentFaults(simulated))
   describe("ring buffers", () => ringBuffers(simulated, { events: 50_000 }))
   describe("perf buffers", () => perfBuffers(simulated, { events: 20_000 }))
+  describe("user ring buffers", () => userRingBuffers(simulated))
   describe("back-pressure", () => backPressure(simulated))
   describe("faults", () => faults(executeOnSimulated))
   describe("faults, with tracefs not mounted", () => faults(executeOnUnmounted))

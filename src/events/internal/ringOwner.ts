@@ -2,6 +2,9 @@
 // only where they came by the same descriptor, so the reader writes itself into the ring: the kernel uses the first 8 bytes
 // of the page that holds the consumer's position, and the rest is the process's to write. What is written is the reader's
 // thread and when that began, so that a thread that died with the ring open, as workers may, holds nobody up.
+//
+// A user ring buffer has one producer for the same reasons, which writes itself into the page of the producer's position:
+// there that page is the process's to write.
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { errno } from "../../abi/errno.ts"
@@ -40,13 +43,14 @@ const own = (kernel: KernelService): bigint | undefined =>
 const isAlive = (kernel: KernelService, owner: bigint): boolean =>
   owner === ONLY || parse(kernel.files.read(`/proc/${owner >> START_BITS}/stat`)) === owner
 
-/** Makes this thread the ring's reader until the scope closes. */
+/** Makes this thread the ring's reader, or its producer, until the scope closes: `page` is that of its position. */
 export const acquireOwnership = (
   kernel: KernelService,
   subject: string,
-  consumer: Mapping
+  page: Mapping,
+  role: "reader" | "producer" = "reader"
 ): Effect.Effect<void, SystemCallError, Scope.Scope> => {
-  const word = new BigInt64Array(consumer.buffer, kernel.pageSize - 8, 1)
+  const word = new BigInt64Array(page.buffer, kernel.pageSize - 8, 1)
   const claim = Effect.suspend(() => {
     const me = own(kernel)
     if (me === undefined) return Effect.succeed(undefined) // no /proc: epoll still tells same descriptors apart
@@ -60,9 +64,9 @@ export const acquireOwnership = (
         command: undefined,
         subject,
         errno: errno.EEXIST,
-        hint: `It has a reader already${
+        hint: `It has a ${role} already${
           found === me || found === 0n ? "" : `, in thread ${found >> START_BITS}`
-        }, and a ring buffer can have only one`
+        }, and a ${role === "reader" ? "" : "user "}ring buffer can have only one`
       })
     )
   })

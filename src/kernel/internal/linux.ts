@@ -242,7 +242,7 @@ const make = (koffi: Koffi, architecture: Architecture): LinuxKernel => {
       }
     },
     pidfdOpen: (pid) => thread.keep(result(libc.syscall4(numbers.pidfd_open, pid, 0, 0))),
-    watch: (fd, onReport, isDue) => reactor.watch(fd, onReport, isDue)
+    watch: (fd, onReport, isDue, awaits) => reactor.watch(fd, onReport, isDue, awaits)
   }
 
   const service: KernelService = {

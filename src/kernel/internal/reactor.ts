@@ -11,6 +11,11 @@
 // was readable for any reason: what libuv's look took away is followed by a call of `dispatch`. The one exception is the
 // call with which libuv begins to watch our descriptor: its look is reported to nobody. Hence one more in the turn of the
 // event loop after that.
+//
+// A user ring buffer is writable whenever a single byte is free, and level-triggered that would be reported without end to
+// who needs more. So it is watched edge-triggered: the kernel tells of its state as it is armed, and then each time that a
+// program took records. Who watches says whether the room is enough; until it is the watch stays armed, and with its report
+// it is taken out of the kernel's hands, so that programs wake nobody who does not wait.
 import { errno } from "../../abi/errno.ts"
 import { epoll } from "../../abi/os.ts"
 import type { Architecture } from "../../abi/syscalls.ts"
@@ -22,6 +27,9 @@ import type { Wait } from "./wait.ts"
 
 const BATCH = 64
 
+/** The events of armed watches. */
+const ARMED = { data: epoll.EPOLLIN | epoll.EPOLLONESHOT, room: epoll.EPOLLOUT | epoll.EPOLLET } as const
+
 interface Memory {
   readonly control: Block
   readonly events: Block
@@ -31,6 +39,7 @@ interface Watched {
   readonly fd: number
   readonly onReport: (result: number) => void
   readonly isDue: (() => boolean) | undefined
+  readonly awaits: "data" | "room"
   /** A descriptor number may be used again; the generation tells a late report for the old one. */
   readonly generation: number
   armed: boolean
@@ -67,7 +76,12 @@ export class Reactor {
     this.dataOffset = architecture === "x64" ? 4 : 8
   }
 
-  watch(fd: number, onReport: (result: number) => void, isDue?: () => boolean): Watch | number {
+  watch(
+    fd: number,
+    onReport: (result: number) => void,
+    isDue?: () => boolean,
+    awaits: "data" | "room" = "data"
+  ): Watch | number {
     const opened = this.open()
     if (opened < 0) return opened
     // Added with no event asked for: nothing is reported until armed.
@@ -77,14 +91,14 @@ export class Reactor {
       this.closeIfIdle()
       return added
     }
-    const entry: Watched = { fd, onReport, isDue, generation, armed: false }
+    const entry: Watched = { fd, onReport, isDue, awaits, generation, armed: false }
     this.watched.set(fd, entry)
     if (isDue !== undefined) this.forgetful.add(entry)
     const isOpen = (): boolean => this.watched.get(fd) === entry
     return {
       arm: () => {
         if (!isOpen()) return -errno.EBADF
-        const armed = this.control(epoll.EPOLL_CTL_MOD, fd, epoll.EPOLLIN | epoll.EPOLLONESHOT, generation)
+        const armed = this.control(epoll.EPOLL_CTL_MOD, fd, ARMED[awaits], generation)
         if (armed < 0) return armed
         entry.armed = true
         this.state!.wait.expect()
@@ -170,7 +184,8 @@ export class Reactor {
       if (entry?.generation === events.view.getUint32(at + 4, true)) ready.push(entry)
     }
     for (const entry of ready) {
-      if (this.watched.get(entry.fd) === entry) this.report(entry, 0)
+      // Of room, `reportDue` asks whether it is enough.
+      if (this.watched.get(entry.fd) === entry && entry.awaits === "data") this.report(entry, 0)
     }
     return this.reportDue() || ready.length > 0
   }
@@ -192,6 +207,9 @@ export class Reactor {
       process.nextTick(() => {
         throw error
       })
+    }
+    if (entry.awaits === "room" && !entry.armed && this.watched.get(entry.fd) === entry) {
+      this.control(epoll.EPOLL_CTL_MOD, entry.fd, epoll.EPOLLONESHOT, entry.generation)
     }
   }
 }

@@ -168,7 +168,7 @@ export class Door {
         return type < 0 ? type : { mode: 0o600, uid: 0, gid: 0 } // all is root's, and so is who asks
       },
       pidfdOpen: (pid) => pid > 0 ? descriptors.open({ _tag: "Process", pid }) : -errno.EINVAL,
-      watch: (fd, onReport, isDue) => this.watches.watch(fd, onReport, isDue)
+      watch: (fd, onReport, isDue, awaits) => this.watches.watch(fd, onReport, isDue, awaits)
     }
   }
 }

@@ -11,7 +11,7 @@ interface Polled {
 }
 
 /** Of what can be waited for; others are refused with EPERM. */
-const polledOf = (object: KernelObject): Polled | undefined => {
+const polledOf = (object: KernelObject, awaits: "data" | "room"): Polled | undefined => {
   if (object._tag === "PerfEvent") {
     const { output } = object
     // Who arms a watch asks, and the event forgets: nobody hears of what was before.
@@ -19,6 +19,8 @@ const polledOf = (object: KernelObject): Polled | undefined => {
   }
   if (object._tag !== "Map") return undefined
   const { ring, userRing } = object
+  // Who watches for room says whether there is enough of it.
+  if (awaits === "room") return { isReady: () => true, wakers: userRing?.wakers }
   // A map that cannot be waited for is reported with EPOLLERR, at once; a user ring is never readable.
   const isReady = () => ring === undefined ? userRing === undefined : ring.available > 0
   return { isReady, wakers: ring?.wakers }
@@ -37,10 +39,15 @@ export class Watches {
     return this.watches.size
   }
 
-  watch(fd: number, onReport: (result: number) => void, isDue?: () => boolean): Watch | number {
+  watch(
+    fd: number,
+    onReport: (result: number) => void,
+    isDue?: () => boolean,
+    awaits: "data" | "room" = "data"
+  ): Watch | number {
     const object = this.descriptors.any(fd)
     if (object === undefined) return -errno.EBADF
-    const polled = polledOf(object)
+    const polled = polledOf(object, awaits)
     if (polled === undefined) return -errno.EPERM
     if (this.watched.has(fd)) return -errno.EEXIST
     const { isReady, wakers } = polled
