@@ -140,7 +140,7 @@ export class ResultBench extends RunBench {
       if (forgets !== undefined) memory.set(after.subarray(forgets, forgets + 8), forgets)
       memory.set(after.subarray(RESULT, RESULT + 8), RESULT)
       const result = BigInt.asIntN(64, view.getBigUint64(RESULT, true))
-      return `gave ${result}; ${ran}; wrote ${changes(memory, after)}; ${this.contents()}`
+      return `gave ${result}; ${ran}; wrote ${changes(memory, after)}; ${this.contents()}`.trimEnd()
     } finally {
       this.close(fd)
     }
