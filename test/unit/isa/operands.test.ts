@@ -369,6 +369,7 @@ describe("every snippet", () => {
     ringbufSubmit: ["r1", 0],
     ringbufDiscard: ["r1", 0],
     ringbufOutput: ["m", slot, 0],
+    countLost: ["m", 0],
     perfOutput: ["r1", "m", slot],
     probeReadKernel: [slot, "r1"],
     probeReadUser: [slot, "r1"],
