@@ -271,6 +271,7 @@ export const attachments = (test: Test): void => {
   for (const sharing of [undefined, "multi", "override", "exclusive"] as const) {
     test(`a cgroup's program decides what its processes send, ${sharing === undefined ? "by a link" : sharing}`, () =>
       Effect.gen(function*() {
+        yield* ownNetwork
         const other = yield* simulation
         const { fd, path } = yield* acquireCgroup
         const map = yield* counter
@@ -287,8 +288,10 @@ export const attachments = (test: Test): void => {
             })
             return fired.verdict === 1
           }
-          const script = `echo $$ > ${path}/cgroup.procs && echo x > /dev/udp/127.0.0.1/9`
-          const child = spawn("bash", ["-c", script], { stdio: "ignore" })
+          const sends =
+            "require('dgram').createSocket('udp4').send('x', 9, '127.0.0.1', (e) => process.exit(e ? 1 : 0))"
+          const script = `echo $$ > ${path}/cgroup.procs && exec ${process.execPath} -e "${sends}"`
+          const child = spawn("sh", ["-c", script], { stdio: "ignore" })
           const status = yield* Effect.callback<number | null>((done) => {
             child.once("exit", (code) => done(Effect.succeed(code)))
           })
