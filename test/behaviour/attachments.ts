@@ -246,7 +246,9 @@ export const attachments = (test: Test): void => {
           yield* other.happen({ hook: "raw_tracepoint", name: "sched_process_exec", arguments: [0n, 4711n, 0n] })
           return
         }
-        const child = spawn("sh", ["-c", "read line; exec true"], { stdio: ["pipe", "ignore", "ignore"] })
+        const child = spawn("sh", ["-c", `read line; exec ${process.execPath} -e 0`], {
+          stdio: ["pipe", "ignore", "ignore"]
+        })
         yield* map.update(3, BigInt(child.pid!))
         yield* Effect.callback<void>((done) => {
           child.once("exit", () => done(Effect.void))
